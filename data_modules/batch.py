@@ -1,0 +1,32 @@
+"""The contract between DataModules and tasks: what one sample and one batch hold."""
+
+from typing import NotRequired, TypedDict
+
+from torch import Tensor
+
+
+class ClassificationSample(TypedDict):
+    """One case: all its images, by modality.
+
+    Letters: I images (slices) of the case in that modality, H x W pixels, C labels.
+    """
+
+    images: dict[str, Tensor]
+    """By modality, (I, 3, H, W) float32, RGB in [0, 1]; I may differ between modalities. An absent modality has no key."""
+    label: NotRequired[Tensor]
+    """Scalar int64 (single label) or (C,) float32 of zeros and ones (multi-label); missing where the label is unknown."""
+    case_id: str
+    group_id: str
+
+
+class ClassificationBatch(TypedDict):
+    """B cases, images padded to the largest I of the batch in each modality."""
+
+    images: dict[str, Tensor]
+    """By modality, (B, I, 3, H, W) float32, RGB in [0, 1]; padding is zero."""
+    image_mask: dict[str, Tensor]
+    """By modality, (B, I) bool: True where there is an image. A modality is present where any is."""
+    label: NotRequired[Tensor]
+    """(B,) int64 or (B, C) float32; missing where no case of the batch has one."""
+    case_id: list[str]
+    group_id: list[str]

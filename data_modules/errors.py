@@ -1,0 +1,39 @@
+"""Errors of the data that a user can mend: each says what was looked for, where, and what to do next."""
+
+from pathlib import Path
+
+
+class DataError(Exception):
+    """Root of all errors below; the command line answers them with one line and exit code 2."""
+
+
+class DatasetNotFoundError(DataError, FileNotFoundError):
+    """The root of a data set, or one of its tables, is not where it was looked for."""
+
+
+class ImageNotFoundError(DataError, FileNotFoundError):
+    """A table names an image that does not exist."""
+
+
+class TableError(DataError, ValueError):
+    """A table lacks a column, or holds a value that its documentation does not know."""
+
+
+class UnsafePathError(DataError, ValueError):
+    """A table names a path that leaves the root of its data set."""
+
+
+class SplitLeakageError(DataError, ValueError):
+    """A case or a group appears in more than one split."""
+
+
+class UnreadableImageError(DataError, ValueError):
+    """An image file exists but holds no image that can be read.
+
+    Args:
+        path: The file, or a whole message (a DataLoader's worker rebuilds errors from their text).
+        reason: Why it cannot be read, and what to do.
+    """
+
+    def __init__(self, path: str | Path, reason: str | None = None) -> None:
+        super().__init__(str(path) if reason is None else f"{path}: {reason}")
