@@ -1,0 +1,11 @@
+"""Verbs of the command line beyond Lightning's four.
+
+Each module holds ``main(args: list[str]) -> int``: the words after the verb in, the exit code out.
+"""
+
+VERBS: dict[str, tuple[str, str]] = {
+    "data": ("medlit.commands.data", "check a data set, or write a look-alike of one"),
+    "demo": ("medlit.commands.demo", "train and compare on a look-alike set, on a CPU in minutes"),
+    "export": ("medlit.commands.export", "write a checkpoint's trained weights as safetensors"),
+}
+"""By verb: the module that carries it out, and one line of help."""

@@ -1,0 +1,9 @@
+"""What every test runs under: one thread, no network, no window."""
+
+import os
+
+# Set before torch, albumentations and matplotlib are first imported; processes that a test starts inherit them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["MPLBACKEND"] = "Agg"
