@@ -1,0 +1,216 @@
+"""What medlit keeps of a trained model: trainable tensors, and the name and fingerprint of the foundation under them."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from medlit.errors import CheckpointMismatchError, WeightsNotFoundError
+from medlit.models.base import AdaptedClassifier
+from medlit.models.unimodal import PASS
+from medlit.models.weights import read_file
+
+FORMAT_VERSION = 1
+"""Version of the layout written here; raised whenever an older reader would misread it."""
+
+TASK_PREFIX = "model."
+"""Prefix of the model's tensors in the state dict of a task."""
+
+
+def trainable_state(model: AdaptedClassifier) -> dict[str, Tensor]:
+    """Tensors that training may change: trainable parameters and every persistent buffer, by name."""
+    frozen = {
+        f"backbone.encoder.{name}"
+        for name, tensor in model.backbone.encoder.named_parameters()
+        if not tensor.requires_grad
+    }
+    return {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
+
+
+def foundation_fingerprint(model: AdaptedClassifier) -> str:
+    """SHA-256 over names, shapes, dtypes and bytes of the encoder's frozen parameters; hexadecimal.
+
+    A fully trained backbone has no frozen parameters, hence the fingerprint of nothing: its checkpoint is complete.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.backbone.encoder.named_parameters()):
+        if not tensor.requires_grad:
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def checkpoint_info(model: AdaptedClassifier, *, class_names: Sequence[str] | None) -> dict[str, Any]:
+    """What a checkpoint says of itself, in plain types: format, classes, modalities, foundation."""
+    from medlit import __version__
+
+    return {
+        "format_version": FORMAT_VERSION,
+        "medlit_version": __version__,
+        "model": type(model).__name__,
+        "modalities": list(model.modalities),
+        "num_classes": model.num_classes,
+        "class_names": None if class_names is None else list(class_names),
+        "foundation": {"name": model.backbone_name, "fingerprint": foundation_fingerprint(model)},
+    }
+
+
+def restore(
+    model: AdaptedClassifier,
+    state: Mapping[str, Tensor],
+    info: Mapping[str, Any],
+    *,
+    source: str,
+    class_names: Sequence[str] | None = None,
+) -> None:
+    """Load a trained state into a model on the same foundation, strictly.
+
+    Args:
+        model: Built with the settings that the state was trained with.
+        state: Of :func:`trainable_state`.
+        info: Of :func:`checkpoint_info`.
+        source: The file, for messages.
+        class_names: Those of the data; None: not compared.
+
+    Raises:
+        CheckpointMismatchError: If format, modalities, classes, foundation or tensors differ.
+    """
+    check_info(model, info, source=source, class_names=class_names)
+    expected = trainable_state(model)
+    check_tensors(expected, state, source=source)
+    model.load_state_dict({**model.state_dict(), **state})
+
+
+def check_info(
+    model: AdaptedClassifier,
+    info: Mapping[str, Any],
+    *,
+    source: str,
+    class_names: Sequence[str] | None = None,
+    modalities: Sequence[str] | None = None,
+) -> None:
+    """Refuse what a checkpoint says of itself where it contradicts the model; arguments as in :func:`restore`.
+
+    Raises:
+        CheckpointMismatchError: Saying which of the two is what.
+    """
+    if info.get("format_version") != FORMAT_VERSION:
+        raise CheckpointMismatchError(
+            f"{source}: format version {info.get('format_version')}, this medlit reads version {FORMAT_VERSION}"
+        )
+    for what, ours in (
+        ("modalities", list(modalities or model.modalities)),
+        ("num_classes", model.num_classes),
+        ("class_names", None if class_names is None else list(class_names)),
+    ):
+        theirs = info.get(what)
+        if None not in (ours, theirs) and ours != theirs:
+            raise CheckpointMismatchError(
+                f"{source}: trained with {what} {theirs}, the data and model here have {ours}"
+            )
+    foundation = info["foundation"]
+    if foundation["fingerprint"] != foundation_fingerprint(model):
+        raise CheckpointMismatchError(
+            f"{source}: trained on other foundation weights ({foundation['name']}, {foundation['fingerprint'][:12]}) than "
+            f"loaded here ({model.backbone_name}, {foundation_fingerprint(model)[:12]}); give the same backbone, weights and img_size"
+        )
+
+
+def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, source: str) -> None:
+    """Refuse a state whose names or shapes differ.
+
+    Raises:
+        CheckpointMismatchError: Naming the first few tensors.
+    """
+    missing, left_over = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    shapes = [name for name in expected if name in found and expected[name].shape != found[name].shape]
+    for what, names in (("lacks", missing), ("has left over", left_over), ("has in another shape", shapes)):
+        if names:
+            raise CheckpointMismatchError(
+                f"{source}: {what} {len(names)} trained tensors ({', '.join(names[:3])}{', ...' if names[3:] else ''}); "
+                "were adapter and model configured the same?"
+            )
+
+
+def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A task's checkpoint as the model's trained state and what it says of itself; nothing is unpickled but tensors.
+
+    Raises:
+        WeightsNotFoundError: If there is no such file.
+        CheckpointMismatchError: If it is none of medlit's.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsNotFoundError(f"checkpoint {path} does not exist")
+    content = read_file(path)
+    if not isinstance(content.get("medlit"), dict) or not isinstance(content.get("state_dict"), dict):
+        raise CheckpointMismatchError(f"{path}: not a checkpoint of medlit (it has no 'medlit' entry)")
+    return {name.removeprefix(TASK_PREFIX): tensor for name, tensor in content["state_dict"].items()}, content["medlit"]
+
+
+def initialise_from_unimodal(model: AdaptedClassifier, checkpoints: Mapping[str, str]) -> None:
+    """Start Early Intervention from unimodal runs: both adapter sets and the auxiliary head of each modality.
+
+    Args:
+        model: An ``EarlyInterventionClassifier``; main heads, projectors and gate stay as they are.
+        checkpoints: A unimodal checkpoint by modality; modalities left out start fresh.
+
+    Raises:
+        CheckpointMismatchError: If a checkpoint is of another modality, foundation, set of classes or adapter.
+        WeightsNotFoundError: If a file does not exist.
+    """
+    own = trainable_state(model)
+    new: dict[str, Tensor] = {}
+    for modality, path in checkpoints.items():
+        if modality not in model.modalities:
+            raise CheckpointMismatchError(f"init_from names modality {modality!r}, the data has {model.modalities}")
+        state, info = read_checkpoint(path)
+        check_info(model, info, source=str(path), modalities=[modality])
+        renamed = {}
+        for name, tensor in state.items():
+            if name.startswith("head."):
+                renamed[f"auxiliary_heads.{modality}.{name.removeprefix('head.')}"] = tensor
+            for kind in ("auxiliary", "main"):
+                if name.startswith(f"backbone.passes.{PASS}."):
+                    renamed[name.replace(f".{PASS}.", f".{kind}_{modality}.", 1)] = tensor
+        starts = (
+            f"auxiliary_heads.{modality}.",
+            f"backbone.passes.auxiliary_{modality}.",
+            f"backbone.passes.main_{modality}.",
+        )
+        check_tensors({name: own[name] for name in own if name.startswith(starts)}, renamed, source=str(path))
+        new |= renamed
+    model.load_state_dict({**model.state_dict(), **new})
+
+
+def save_weights(state: Mapping[str, Tensor], info: Mapping[str, Any], path: Path) -> None:
+    """Write a trained state as safetensors, with what it says of itself as its metadata."""
+    from safetensors.torch import save_file
+
+    save_file(
+        {name: tensor.contiguous() for name, tensor in state.items()}, path, metadata={"medlit": json.dumps(info)}
+    )
+
+
+def load_weights(model: AdaptedClassifier, path: Path, *, class_names: Sequence[str] | None = None) -> None:
+    """Load what :func:`save_weights` wrote into a model on the same foundation.
+
+    Raises:
+        CheckpointMismatchError: As :func:`restore`.
+        WeightsNotFoundError: If there is no such file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise WeightsNotFoundError(f"weights {path} do not exist")
+    try:
+        with safe_open(path, framework="pt") as file:
+            info = json.loads((file.metadata() or {}).get("medlit", "{}"))
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping: it has keys alone)
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise CheckpointMismatchError(f"{path}: not exported by medlit ({error})") from error
+    restore(model, state, info, source=str(path), class_names=class_names)

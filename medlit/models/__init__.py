@@ -1,0 +1,15 @@
+"""Models: plain torch modules over a frozen vision foundation model."""
+
+from medlit.models.base import AdaptedClassifier
+from medlit.models.early_intervention import EarlyInterventionClassifier, EarlyInterventionOutput
+from medlit.models.unimodal import UnimodalClassifier, UnimodalOutput
+from medlit.models.vision_encoder import VisionEncoder
+
+__all__ = [
+    "AdaptedClassifier",
+    "EarlyInterventionClassifier",
+    "EarlyInterventionOutput",
+    "UnimodalClassifier",
+    "UnimodalOutput",
+    "VisionEncoder",
+]

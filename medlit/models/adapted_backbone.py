@@ -1,0 +1,96 @@
+"""One frozen encoder in memory, seen through a view per pass; each view has adapters of its own."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from peft import PeftConfig, inject_adapter_in_model
+from torch import Tensor, nn
+
+from medlit.errors import ConfigurationError
+from medlit.models.vision_encoder import VisionEncoder
+
+
+class AdaptedBackbone(nn.Module):
+    """Runs one encoder with the adapters of the pass that is named in the call.
+
+    A view is a copy of the encoder's modules that holds the very same parameter objects, with adapters injected by PEFT. Which
+    adapters act is therefore an argument of the call and never a state: gradient checkpointing recomputes the right
+    pass, no adapter freezes another, and any tuner of PEFT will do. The state dict names the encoder's weights once.
+
+    Args:
+        encoder: The foundation model; frozen here unless ``train_encoder``.
+        passes: Names of the passes.
+        adapter: Configuration of the adapters, the same for every pass; None: the encoder as it is.
+        train_encoder: Train the encoder's own weights (full fine-tuning), which excludes adapters.
+
+    Raises:
+        ConfigurationError: If the adapter does not fit the encoder, or is combined with ``train_encoder``.
+    """
+
+    def __init__(
+        self, encoder: VisionEncoder, *, passes: Sequence[str], adapter: PeftConfig | None, train_encoder: bool = False
+    ) -> None:
+        super().__init__()
+        if train_encoder and adapter is not None:
+            raise ConfigurationError("train_backbone: true needs adapter: null; an adapter keeps the backbone frozen")
+        self.encoder = encoder.requires_grad_(train_encoder)
+        self.passes = nn.ModuleDict()
+        if adapter is not None:
+            self.passes.update({name: _adapted_view(encoder, adapter) for name in passes})
+        self._aliases = self._find_aliases()
+        self.register_state_dict_post_hook(_drop_aliases)
+        self.register_load_state_dict_pre_hook(_restore_aliases)
+
+    def forward(
+        self, images: Tensor, *, adapter: str, extra_tokens: Tensor | None = None, insert_at: int = 0
+    ) -> Tensor:
+        """Summary vectors of images that come several to a case.
+
+        Args:
+            images: (B, I, 3, H, W), RGB in [0, 1].
+            adapter: Name of the pass whose adapters act.
+            extra_tokens: (B, E, D), the same for every image of a case.
+            insert_at: Block before which they join.
+
+        Returns:
+            (B, I, D): final-norm CLS token of each image.
+        """
+        view = self.passes[adapter] if adapter in self.passes else self.encoder
+        cases, per_case = images.shape[:2]
+        if extra_tokens is not None:
+            extra_tokens = extra_tokens.repeat_interleave(per_case, dim=0)
+        tokens = view(images.flatten(0, 1), extra_tokens, insert_at=insert_at)
+        return self.encoder.summary(tokens).unflatten(0, (cases, per_case))
+
+    def _find_aliases(self) -> dict[str, str]:
+        """Name of each tensor of a view that is the encoder's, with the encoder's name for it."""
+        own = {id(tensor): name for name, tensor in self.encoder.state_dict(keep_vars=True).items()}
+        views = self.passes.state_dict(keep_vars=True)
+        return {f"passes.{name}": f"encoder.{own[id(tensor)]}" for name, tensor in views.items() if id(tensor) in own}
+
+
+def _adapted_view(encoder: VisionEncoder, adapter: PeftConfig) -> VisionEncoder:
+    """A copy of the encoder's modules around its own parameters and buffers, with fresh adapters."""
+    shared = [*encoder.parameters(), *encoder.buffers()]
+    view = copy.deepcopy(encoder, {id(tensor): tensor for tensor in shared})
+    try:
+        inject_adapter_in_model(copy.deepcopy(adapter), view.vit)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigurationError(f"adapter {type(adapter).__name__} does not fit the backbone: {error}") from error
+    return view
+
+
+def _drop_aliases(module: nn.Module, state: dict[str, Any], prefix: str, _metadata: dict[str, Any]) -> None:
+    """Leave the encoder's tensors out of the views when a state dict is made."""
+    if isinstance(module, AdaptedBackbone):
+        for name in module._aliases:
+            state.pop(prefix + name, None)
+
+
+def _restore_aliases(module: nn.Module, state: dict[str, Any], prefix: str, *_rest: object) -> None:
+    """Put the encoder's tensors back into the views before a state dict is loaded."""
+    if isinstance(module, AdaptedBackbone):
+        for name, original in module._aliases.items():
+            if prefix + original in state:
+                state[prefix + name] = state[prefix + original]

@@ -1,0 +1,27 @@
+"""What every classifier over an adapted backbone has, whatever it does with the embeddings."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from medlit.models.adapted_backbone import AdaptedBackbone
+
+
+class AdaptedClassifier(nn.Module):
+    """A classifier whose checkpoint is its trainable part and the name of its foundation (see :mod:`medlit.checkpoint`).
+
+    Args:
+        modalities: Names of the modalities, in order.
+        num_classes: C, number of classes or labels.
+        backbone_name: timm's name of the foundation model.
+        backbone: The foundation model with the adapters of each pass.
+    """
+
+    def __init__(
+        self, *, modalities: Sequence[str], num_classes: int, backbone_name: str, backbone: AdaptedBackbone
+    ) -> None:
+        super().__init__()
+        self.modalities = list(modalities)
+        self.num_classes = num_classes
+        self.backbone_name = backbone_name
+        self.backbone = backbone

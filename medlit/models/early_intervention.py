@@ -1,0 +1,171 @@
+"""Early Intervention: a token of each modality steers the embedding of every other from the first block on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft import PeftConfig
+from torch import Tensor, nn
+
+from medlit.errors import ConfigurationError
+from medlit.models.adapted_backbone import AdaptedBackbone
+from medlit.models.base import AdaptedClassifier
+from medlit.models.pooling import image_masks, masked_max, masked_mean
+from medlit.models.vision_encoder import VisionEncoder
+from medlit.peft import MoRConfig
+
+PROJECTOR_WIDTH = 384
+"""Hidden width of the projector of an intervention token (released configuration: 592,512 parameters at D = 768)."""
+
+
+@dataclass(frozen=True)
+class EarlyInterventionOutput:
+    """What one forward pass yields; B cases, C classes, M modalities."""
+
+    fused: Tensor
+    """(B, C) logits: the main logits weighted by the gate; its gradient reaches the gate alone."""
+    auxiliary: dict[str, Tensor]
+    """By modality, (B, C) logits of the pass without intervention."""
+    main: dict[str, Tensor]
+    """By modality, (B, C) logits of the pass steered by the other modalities."""
+    gate: Tensor
+    """(B, M) float32 weights in the order of the modalities, each row sums to one."""
+
+
+class EarlyInterventionClassifier(AdaptedClassifier):
+    """Classifier over several modalities by Early Intervention.
+
+    Reference: Wei, Lin, Li, "EI: Early Intervention for Multimodal Imaging based Disease Recognition", arXiv 2603.17514.
+
+    Args:
+        modalities: Names, two or more; the gate's weights follow this order.
+        num_classes: C, number of classes (or of labels, where a case may have several).
+        img_size: Side of the images, pixels.
+        backbone: timm's name of the frozen vision transformer, shared by all passes.
+        pretrained: Take timm's weights from the hub.
+        weights: A local file or folder of foundation weights instead.
+        model_args: Further arguments of the timm model.
+        adapter: Adapters of each pass, any configuration of PEFT; null: a frozen backbone (linear probe).
+        intervene_at: Block before which the intervention tokens join, 0 to depth - 1.
+        pad: Pad images to a multiple of the patch size.
+        image_mean: RGB mean to normalise by; null: the backbone's own.
+        image_std: RGB standard deviation, likewise.
+        gradient_checkpointing: Recompute blocks in the backward pass to save memory.
+
+    Raises:
+        ConfigurationError: If fewer than two modalities are given, or a setting does not fit the backbone.
+    """
+
+    def __init__(
+        self,
+        *,
+        modalities: Sequence[str],
+        num_classes: int,
+        img_size: int,
+        backbone: str = "vit_base_patch14_reg4_dinov2.lvd142m",
+        pretrained: bool = True,
+        weights: str | None = None,
+        model_args: dict[str, Any] | None = None,
+        adapter: PeftConfig | None = MoRConfig(
+            ranks=[2, 4, 8], alphas=[4, 8, 16], target_modules=["mlp.fc1", "mlp.fc2"]
+        ),
+        intervene_at: int = 0,
+        pad: bool = False,
+        image_mean: Sequence[float] | None = None,
+        image_std: Sequence[float] | None = None,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        encoder = VisionEncoder(
+            backbone,
+            img_size=img_size,
+            pretrained=pretrained,
+            weights=weights,
+            model_args=model_args,
+            pad=pad,
+            image_mean=image_mean,
+            image_std=image_std,
+            gradient_checkpointing=gradient_checkpointing,
+        )
+        _check(modalities, intervene_at, encoder.depth)
+        passes = [f"{kind}_{modality}" for kind in ("auxiliary", "main") for modality in modalities]
+        super().__init__(
+            modalities=modalities,
+            num_classes=num_classes,
+            backbone_name=backbone,
+            backbone=AdaptedBackbone(encoder, passes=passes, adapter=adapter),
+        )
+        self.intervene_at = intervene_at
+        self.auxiliary_heads = nn.ModuleDict({name: nn.Linear(encoder.width, num_classes) for name in self.modalities})
+        self.main_heads = nn.ModuleDict({name: nn.Linear(encoder.width, num_classes) for name in self.modalities})
+        self.projectors = nn.ModuleDict(
+            {
+                target: nn.ModuleDict({other: projector(encoder.width) for other in self.modalities if other != target})
+                for target in self.modalities
+            }
+        )
+        self.gate = nn.Linear(len(self.modalities) * encoder.width, len(self.modalities))
+
+    def forward(
+        self, images: dict[str, Tensor], image_mask: dict[str, Tensor] | None = None
+    ) -> EarlyInterventionOutput:
+        """Logits of every pass and the gate that weighs them.
+
+        Args:
+            images: By modality, (B, I, 3, H, W), RGB in [0, 1]; I images of a case, which may differ by modality.
+            image_mask: By modality, (B, I) bool, False for padding; None: there is none.
+
+        Returns:
+            Logits and gate; nothing is detached between the passes, so the main losses train the auxiliary adapters too.
+
+        Raises:
+            ValueError: If a case has no image of a modality.
+        """
+        masks = image_masks(images, image_mask, self.modalities)
+        auxiliary, reference = {}, {}
+        for name in self.modalities:
+            embedding = self.backbone(images[name], adapter=f"auxiliary_{name}")  # (B, I, D)
+            auxiliary[name] = masked_max(self.auxiliary_heads[name](embedding), masks[name])
+            reference[name] = masked_max(embedding, masks[name])
+        main, steered = {}, []
+        for name in self.modalities:
+            tokens = torch.stack([project(reference[other]) for other, project in self._projectors(name)], dim=1)
+            embedding = self.backbone(
+                images[name], adapter=f"main_{name}", extra_tokens=tokens, insert_at=self.intervene_at
+            )
+            steered.append(masked_mean(embedding, masks[name]))  # (B, D)
+            main[name] = self.main_heads[name](steered[-1])
+        gate = self._gate(steered)
+        logits = torch.stack([main[name] for name in self.modalities], dim=1).detach()  # (B, M, C)
+        fused = (gate[..., None] * logits.float()).sum(dim=1)
+        return EarlyInterventionOutput(fused=fused, auxiliary=auxiliary, main=main, gate=gate)
+
+    def _projectors(self, target: str) -> list[tuple[str, nn.Module]]:
+        """Each reference of a target with the projector that makes its intervention token."""
+        projectors = self.projectors[target]
+        return [(other, projectors[other]) for other in self.modalities if other != target]
+
+    def _gate(self, steered: list[Tensor]) -> Tensor:
+        """Weights (B, M) of the modalities from the detached main embeddings M x (B, D), in float32."""
+        embedding = torch.cat(steered, dim=-1).detach().float()
+        with torch.autocast(embedding.device.type, enabled=False):
+            return self.gate(embedding).softmax(dim=-1)
+
+
+def projector(width: int) -> nn.Sequential:
+    """From the CLS token of a reference, (B, D), to an intervention token, (B, D)."""
+    return nn.Sequential(
+        nn.LayerNorm(width, eps=1e-6), nn.Linear(width, PROJECTOR_WIDTH), nn.GELU(), nn.Linear(PROJECTOR_WIDTH, width)
+    )
+
+
+def _check(modalities: Sequence[str], intervene_at: int, depth: int) -> None:
+    """Refuse settings that no Early Intervention can have.
+
+    Raises:
+        ConfigurationError: Saying which.
+    """
+    if len(modalities) < 2 or len(set(modalities)) < len(modalities):
+        raise ConfigurationError(f"Early Intervention needs two or more different modalities, got {list(modalities)}")
+    if not 0 <= intervene_at < depth:
+        raise ConfigurationError(f"intervene_at must be a block from 0 to {depth - 1}, got {intervene_at}")

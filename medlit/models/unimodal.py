@@ -1,0 +1,106 @@
+"""One modality, one backbone, a linear head: the first stage, and what Early Intervention is compared with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from peft import PeftConfig
+from torch import Tensor, nn
+
+from medlit.errors import ConfigurationError
+from medlit.models.adapted_backbone import AdaptedBackbone
+from medlit.models.base import AdaptedClassifier
+from medlit.models.pooling import image_masks, masked_max
+from medlit.models.vision_encoder import VisionEncoder
+from medlit.peft import MoRConfig
+
+PASS = "unimodal"
+"""Name of the one pass through the backbone."""
+
+
+@dataclass(frozen=True)
+class UnimodalOutput:
+    """What one forward pass yields; B cases, C classes."""
+
+    logits: Tensor
+    """(B, C): maximum over the images of a case."""
+
+
+class UnimodalClassifier(AdaptedClassifier):
+    """Classifier over one modality: every image of a case is scored, the maximum counts.
+
+    Args:
+        modalities: Exactly one name.
+        num_classes: C, number of classes (or of labels, where a case may have several).
+        img_size: Side of the images, pixels.
+        backbone: timm's name of the vision transformer.
+        pretrained: Take timm's weights from the hub.
+        weights: A local file or folder of foundation weights instead.
+        model_args: Further arguments of the timm model.
+        adapter: Any configuration of PEFT; null: no adapter (linear probe, or full fine-tuning).
+        train_backbone: Train the backbone's own weights; needs ``adapter: null``.
+        pad: Pad images to a multiple of the patch size.
+        image_mean: RGB mean to normalise by; null: the backbone's own.
+        image_std: RGB standard deviation, likewise.
+        gradient_checkpointing: Recompute blocks in the backward pass to save memory.
+
+    Raises:
+        ConfigurationError: If there is not exactly one modality, or a setting does not fit the backbone.
+    """
+
+    def __init__(
+        self,
+        *,
+        modalities: Sequence[str],
+        num_classes: int,
+        img_size: int,
+        backbone: str = "vit_base_patch14_reg4_dinov2.lvd142m",
+        pretrained: bool = True,
+        weights: str | None = None,
+        model_args: dict[str, Any] | None = None,
+        adapter: PeftConfig | None = MoRConfig(
+            ranks=[2, 4, 8], alphas=[4, 8, 16], target_modules=["mlp.fc1", "mlp.fc2"]
+        ),
+        train_backbone: bool = False,
+        pad: bool = False,
+        image_mean: Sequence[float] | None = None,
+        image_std: Sequence[float] | None = None,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        if len(modalities) != 1:
+            raise ConfigurationError(
+                f"a unimodal model takes one modality, got {list(modalities)}; set modalities: [NAME] in the data's init_args"
+            )
+        encoder = VisionEncoder(
+            backbone,
+            img_size=img_size,
+            pretrained=pretrained,
+            weights=weights,
+            model_args=model_args,
+            pad=pad,
+            image_mean=image_mean,
+            image_std=image_std,
+            gradient_checkpointing=gradient_checkpointing,
+        )
+        super().__init__(
+            modalities=modalities,
+            num_classes=num_classes,
+            backbone_name=backbone,
+            backbone=AdaptedBackbone(encoder, passes=[PASS], adapter=adapter, train_encoder=train_backbone),
+        )
+        self.head = nn.Linear(encoder.width, num_classes)
+
+    def forward(self, images: dict[str, Tensor], image_mask: dict[str, Tensor] | None = None) -> UnimodalOutput:
+        """Logits (B, C) of each case.
+
+        Args:
+            images: By modality, (B, I, 3, H, W), RGB in [0, 1]; other modalities than the model's are not looked at.
+            image_mask: By modality, (B, I) bool, False for padding; None: there is none.
+
+        Raises:
+            ValueError: If a case has no image of the modality.
+        """
+        [modality] = self.modalities
+        mask = image_masks(images, image_mask, self.modalities)[modality]
+        scores = self.head(self.backbone(images[modality], adapter=PASS))  # (B, I, C)
+        return UnimodalOutput(logits=masked_max(scores, mask))

@@ -1,0 +1,188 @@
+"""A timm vision transformer as a function from images to tokens that lets extra tokens in at any block."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from medlit.errors import ConfigurationError
+from medlit.models.weights import download_weights, find_weights, load_foundation_weights, require_known
+
+RANDOM_WEIGHTS_SEED = 0
+"""Random foundation weights are the same in every run, as pretrained ones are: two stages must share them."""
+
+
+class VisionEncoder(nn.Module):
+    """Images in, final-norm tokens out; a timm ``VisionTransformer`` (CLIP, DINOv2, ...) or ``Eva`` (DINOv3, EVA-02).
+
+    Letters: B images, H = W = ``img_size`` pixels, N tokens (prefix, then patches), E extra tokens, D channels.
+
+    Args:
+        backbone: timm's name, with or without its tag, as ``vit_base_patch14_reg4_dinov2.lvd142m``.
+        img_size: Side of the square images, pixels; a multiple of the patch size, unless ``pad`` is set.
+        pretrained: Take timm's weights from the hub (or its local cache).
+        weights: A local file or folder of weights instead; goes before ``pretrained``.
+        model_args: Further arguments of the timm model, as ``{depth: 2, embed_dim: 32}``.
+        pad: Pad images with zeros, after normalisation, at the right and bottom to the next multiple of the patch size.
+        image_mean: RGB mean in [0, 1] to normalise by; null takes the backbone's own.
+        image_std: RGB standard deviation, likewise.
+        gradient_checkpointing: Recompute each block in the backward pass: less memory, about a third more time.
+
+    Raises:
+        ConfigurationError: If timm has no such model, it is no plain ViT, or ``img_size`` does not fit the patches.
+        WeightsNotFoundError: If weights are asked for and not to be had.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: str,
+        *,
+        img_size: int,
+        pretrained: bool = True,
+        weights: str | None = None,
+        model_args: dict[str, Any] | None = None,
+        pad: bool = False,
+        image_mean: Sequence[float] | None = None,
+        image_std: Sequence[float] | None = None,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        require_known(backbone)
+        patch_size = _patch_size(backbone, model_args or {})
+        self.padding = _padding(img_size, patch_size, pad=pad)
+        self.img_size = img_size
+        self.gradient_checkpointing = gradient_checkpointing
+        self.vit = _create(backbone, {**(model_args or {}), "img_size": img_size + self.padding})
+        self.width: int = self.vit.num_features
+        cfg = self.vit.pretrained_cfg
+        for name, given in (("mean", image_mean), ("std", image_std)):
+            values = torch.tensor(tuple(given or cfg[name]), dtype=torch.float32).view(1, 3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+        if weights is not None:
+            load_foundation_weights(self.vit, find_weights(weights))
+        elif pretrained:
+            load_foundation_weights(self.vit, download_weights(self.vit, backbone))
+
+    def forward(self, images: Tensor, extra_tokens: Tensor | None = None, *, insert_at: int = 0) -> Tensor:
+        """Tokens of the last block after the final norm.
+
+        Args:
+            images: (B, 3, H, W), RGB in [0, 1]; normalised here.
+            extra_tokens: (B, E, D) tokens without a position, which join the sequence before block ``insert_at``.
+            insert_at: Block index, 0 to depth - 1.
+
+        Returns:
+            (B, N + E, D): prefix tokens, patch tokens, extra tokens at the end.
+        """
+        tokens, rope = self._embed(images)
+        for index, block in enumerate(self.vit.blocks):
+            if extra_tokens is not None and index == insert_at:
+                tokens = torch.cat([tokens, extra_tokens.to(tokens.dtype)], dim=1)
+                rope = _without_rotation(rope, extra_tokens.shape[1])
+            arguments = {} if rope is None else {"rope": rope[index] if self._rope_per_block else rope}
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, use_reentrant=False, **arguments)
+            else:
+                tokens = block(tokens, **arguments)
+        tokens = self.vit.norm(tokens)
+        # Models that pool patches by the mean keep their one final norm in fc_norm; elsewhere it is the identity.
+        return self.vit.fc_norm(tokens)
+
+    def summary(self, tokens: Tensor) -> Tensor:
+        """One vector per image: the CLS token, or the mean of the patch tokens in a model that has none.
+
+        Args:
+            tokens: (B, N + E, D) of :meth:`forward`; extra tokens at the end are not part of a mean.
+
+        Returns:
+            (B, D).
+        """
+        if self.vit.cls_token is not None:
+            return tokens[:, 0]
+        first = self.vit.num_prefix_tokens
+        return tokens[:, first : first + self.vit.patch_embed.num_patches].mean(dim=1)
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return len(self.vit.blocks)
+
+    @property
+    def _rope_per_block(self) -> bool:
+        return bool(getattr(self.vit, "rope_mixed", False))
+
+    def _embed(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Tokens (B, N, D) before the first block, and the rotary embedding of the patches where there is one."""
+        if images.shape[-2:] != (self.img_size, self.img_size):
+            raise ConfigurationError(
+                f"images are {tuple(images.shape[-2:])} pixels, the encoder expects {self.img_size} x {self.img_size}"
+            )
+        images = F.pad((images - self.mean) / self.std, (0, self.padding, 0, self.padding))
+        embedded = self.vit._pos_embed(self.vit.patch_embed(images))
+        tokens, rope = embedded if isinstance(embedded, tuple) else (embedded, None)
+        return self.vit.norm_pre(tokens), rope
+
+
+def _create(backbone: str, arguments: dict[str, Any]) -> Any:
+    """A timm ViT with random weights that depend on nothing but its arguments.
+
+    Raises:
+        ConfigurationError: If the arguments do not suit the model, or it is of another kind than a plain ViT.
+    """
+    import timm
+    from timm.models.eva import Eva
+    from timm.models.vision_transformer import VisionTransformer
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(RANDOM_WEIGHTS_SEED)
+        try:
+            model = timm.create_model(backbone, pretrained=False, num_classes=0, **arguments)
+        except (TypeError, ValueError, AssertionError) as error:
+            raise ConfigurationError(f"backbone {backbone}: timm refuses {arguments}: {error}") from error
+    if not isinstance(model, VisionTransformer | Eva):
+        raise ConfigurationError(
+            f"backbone {backbone} is a {type(model).__name__}; medlit takes plain vision transformers "
+            "(timm's VisionTransformer and Eva: CLIP, DINOv2, DINOv3, EVA-02, MAE, SigLIP)"
+        )
+    return model
+
+
+def _patch_size(backbone: str, model_args: dict[str, Any]) -> int:
+    """Side of a patch, pixels, read off a model without memory."""
+    with torch.device("meta"):
+        size = _create(backbone, model_args).patch_embed.patch_size
+    return int(size[0])
+
+
+def _padding(img_size: int, patch_size: int, *, pad: bool) -> int:
+    """Pixels to add at the right and bottom.
+
+    Raises:
+        ConfigurationError: If the size is no multiple of the patch and padding was not asked for.
+    """
+    if img_size < 1:
+        raise ConfigurationError(f"img_size must be positive, got {img_size}")
+    missing = -img_size % patch_size
+    if missing and not pad:
+        below, above = img_size + missing - patch_size, img_size + missing
+        near = f"{below} and {above}" if below else f"{above}"
+        raise ConfigurationError(
+            f"img_size {img_size} is no multiple of the patch size {patch_size}; the nearest are {near} "
+            f"(or set pad: true to pad with zeros to {above})"
+        )
+    return missing
+
+
+def _without_rotation(rope: Tensor | None, extra: int) -> Tensor | None:
+    """Rotary embedding (..., N, 2 d) of patches, lengthened by ``extra`` rows of the identity: sine 0, cosine 1."""
+    if rope is None:
+        return None
+    rows = rope.new_zeros(*rope.shape[:-2], extra, rope.shape[-1])
+    rows[..., rope.shape[-1] // 2 :] = 1
+    return torch.cat([rope, rows], dim=-2)
