@@ -1,4 +1,4 @@
-"""What medlit keeps of a trained model: trainable tensors, and the name and fingerprint of the foundation under them."""
+"""What medlit keeps of a trained model: its trainable tensors, and which foundation weights they belong to."""
 
 import hashlib
 import json
@@ -112,11 +112,11 @@ def check_info(
             raise CheckpointMismatchError(
                 f"{source}: trained with {what} {theirs}, the data and model here have {ours}"
             )
-    foundation = info["foundation"]
-    if foundation["fingerprint"] != foundation_fingerprint(model):
+    foundation, here = info["foundation"], foundation_fingerprint(model)
+    if foundation["fingerprint"] != here:
         raise CheckpointMismatchError(
-            f"{source}: trained on other foundation weights ({foundation['name']}, {foundation['fingerprint'][:12]}) than "
-            f"loaded here ({model.backbone_name}, {foundation_fingerprint(model)[:12]}); give the same backbone, weights and img_size"
+            f"{source}: trained on other foundation weights ({foundation['name']}, {foundation['fingerprint'][:12]}) "
+            f"than loaded here ({model.backbone_name}, {here[:12]}); give the same backbone, weights and img_size"
         )
 
 
@@ -131,8 +131,7 @@ def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *
     for what, names in (("lacks", missing), ("has left over", left_over), ("has in another shape", shapes)):
         if names:
             raise CheckpointMismatchError(
-                f"{source}: {what} {len(names)} trained tensors ({', '.join(names[:3])}{', ...' if names[3:] else ''}); "
-                "were adapter and model configured the same?"
+                f"{source}: {what} {len(names)} trained tensors, as {', '.join(names[:3])}; were adapter and model configured the same?"
             )
 
 

@@ -1,4 +1,4 @@
-"""The loss of Early Intervention: fused, auxiliary and main classification, and a gate taught to pick the best modality."""
+"""The loss of Early Intervention: three classification terms, and a gate taught to pick the best modality."""
 
 from collections.abc import Sequence
 from typing import Literal, Protocol
@@ -42,7 +42,7 @@ class EarlyInterventionLoss(nn.Module):
         prior: One factor per modality, in the order of the modalities; small for one that is known to be better
             (released: 1, 0.001 with the second the better one).
         fidelity: ``paper``; or ``code``, as released: the gate's cross-entropy takes the weights for logits (a second
-            softmax), and multi-label targets enter the gate's target as soft classes instead of by binary cross-entropy.
+            softmax), and multi-label targets enter the gate's target as soft classes, not by binary cross-entropy.
         fused: Weight of the fused term.
         auxiliary: Weight of the sum over the auxiliary terms.
         main: Weight of the sum over the main terms.

@@ -9,14 +9,18 @@ from torch import Tensor, nn
 
 from medlit.errors import ConfigurationError
 from medlit.models.vision_encoder import VisionEncoder
+from medlit.peft import MoRConfig
+
+DEFAULT_ADAPTER = MoRConfig(ranks=[2, 4, 8], alphas=[4, 8, 16], target_modules=["mlp.fc1", "mlp.fc2"])
+"""The adapters of the released configurations of Early Intervention."""
 
 
 class AdaptedBackbone(nn.Module):
     """Runs one encoder with the adapters of the pass that is named in the call.
 
-    A view is a copy of the encoder's modules that holds the very same parameter objects, with adapters injected by PEFT. Which
-    adapters act is therefore an argument of the call and never a state: gradient checkpointing recomputes the right
-    pass, no adapter freezes another, and any tuner of PEFT will do. The state dict names the encoder's weights once.
+    A view is a copy of the encoder's modules around the very same parameter objects, with adapters injected by PEFT.
+    Which adapters act is therefore an argument of the call and never a state: gradient checkpointing recomputes the
+    right pass, no adapter freezes another, and any tuner of PEFT will do. The state dict has the encoder's weights once.
 
     Args:
         encoder: The foundation model; frozen here unless ``train_encoder``.
@@ -56,7 +60,7 @@ class AdaptedBackbone(nn.Module):
         Returns:
             (B, I, D): final-norm CLS token of each image.
         """
-        view = self.passes[adapter] if adapter in self.passes else self.encoder
+        view = self.passes[adapter] if self.passes else self.encoder
         cases, per_case = images.shape[:2]
         if extra_tokens is not None:
             extra_tokens = extra_tokens.repeat_interleave(per_case, dim=0)

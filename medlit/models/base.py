@@ -8,7 +8,7 @@ from medlit.models.adapted_backbone import AdaptedBackbone
 
 
 class AdaptedClassifier(nn.Module):
-    """A classifier whose checkpoint is its trainable part and the name of its foundation (see :mod:`medlit.checkpoint`).
+    """A classifier that is kept as its trainable part and the name of its foundation (see :mod:`medlit.checkpoint`).
 
     Args:
         modalities: Names of the modalities, in order.

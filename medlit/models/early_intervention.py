@@ -9,11 +9,10 @@ from peft import PeftConfig
 from torch import Tensor, nn
 
 from medlit.errors import ConfigurationError
-from medlit.models.adapted_backbone import AdaptedBackbone
+from medlit.models.adapted_backbone import DEFAULT_ADAPTER, AdaptedBackbone
 from medlit.models.base import AdaptedClassifier
 from medlit.models.pooling import image_masks, masked_max, masked_mean
 from medlit.models.vision_encoder import VisionEncoder
-from medlit.peft import MoRConfig
 
 PROJECTOR_WIDTH = 384
 """Hidden width of the projector of an intervention token (released configuration: 592,512 parameters at D = 768)."""
@@ -36,7 +35,8 @@ class EarlyInterventionOutput:
 class EarlyInterventionClassifier(AdaptedClassifier):
     """Classifier over several modalities by Early Intervention.
 
-    Reference: Wei, Lin, Li, "EI: Early Intervention for Multimodal Imaging based Disease Recognition", arXiv 2603.17514.
+    Reference: Wei, Lin, Li, "EI: Early Intervention for Multimodal Imaging based Disease Recognition",
+    arXiv 2603.17514.
 
     Args:
         modalities: Names, two or more; the gate's weights follow this order.
@@ -67,9 +67,7 @@ class EarlyInterventionClassifier(AdaptedClassifier):
         pretrained: bool = True,
         weights: str | None = None,
         model_args: dict[str, Any] | None = None,
-        adapter: PeftConfig | None = MoRConfig(
-            ranks=[2, 4, 8], alphas=[4, 8, 16], target_modules=["mlp.fc1", "mlp.fc2"]
-        ),
+        adapter: PeftConfig | None = DEFAULT_ADAPTER,
         intervene_at: int = 0,
         pad: bool = False,
         image_mean: Sequence[float] | None = None,
@@ -116,7 +114,7 @@ class EarlyInterventionClassifier(AdaptedClassifier):
             image_mask: By modality, (B, I) bool, False for padding; None: there is none.
 
         Returns:
-            Logits and gate; nothing is detached between the passes, so the main losses train the auxiliary adapters too.
+            Logits and gate. Nothing is detached between the passes: the main losses train the auxiliary adapters too.
 
         Raises:
             ValueError: If a case has no image of a modality.

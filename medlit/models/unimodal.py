@@ -8,11 +8,10 @@ from peft import PeftConfig
 from torch import Tensor, nn
 
 from medlit.errors import ConfigurationError
-from medlit.models.adapted_backbone import AdaptedBackbone
+from medlit.models.adapted_backbone import DEFAULT_ADAPTER, AdaptedBackbone
 from medlit.models.base import AdaptedClassifier
 from medlit.models.pooling import image_masks, masked_max
 from medlit.models.vision_encoder import VisionEncoder
-from medlit.peft import MoRConfig
 
 PASS = "unimodal"
 """Name of the one pass through the backbone."""
@@ -58,9 +57,7 @@ class UnimodalClassifier(AdaptedClassifier):
         pretrained: bool = True,
         weights: str | None = None,
         model_args: dict[str, Any] | None = None,
-        adapter: PeftConfig | None = MoRConfig(
-            ranks=[2, 4, 8], alphas=[4, 8, 16], target_modules=["mlp.fc1", "mlp.fc2"]
-        ),
+        adapter: PeftConfig | None = DEFAULT_ADAPTER,
         train_backbone: bool = False,
         pad: bool = False,
         image_mean: Sequence[float] | None = None,
@@ -69,7 +66,7 @@ class UnimodalClassifier(AdaptedClassifier):
     ) -> None:
         if len(modalities) != 1:
             raise ConfigurationError(
-                f"a unimodal model takes one modality, got {list(modalities)}; set modalities: [NAME] in the data's init_args"
+                f"a unimodal model takes one modality, got {list(modalities)}; set the data's modalities to one name"
             )
         encoder = VisionEncoder(
             backbone,

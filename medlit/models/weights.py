@@ -49,7 +49,7 @@ def download_weights(model: nn.Module, name: str) -> Path:
     repo = cfg.get("hf_hub_id")
     if not repo:
         raise WeightsNotFoundError(
-            f"timm knows no pretrained weights for {name}; give a local file with weights: PATH, or set pretrained: false"
+            f"timm knows no pretrained weights of {name}; give a local file by weights: PATH, or set pretrained: false"
         )
     file = cfg.get("hf_hub_filename") or WEIGHT_FILES[0]
     cached = try_to_load_from_cache(repo, file)
