@@ -44,7 +44,7 @@ class MoRConfig(PeftConfig):
 
     def __post_init__(self) -> None:
         """Check the experts; peft calls this for every way a config is made."""
-        super().__post_init__()
+        super().__post_init__()  # type: ignore[no-untyped-call]  # untyped in peft
         self.peft_type = MOR
         if not self.ranks or len(self.ranks) != len(self.alphas):
             raise ValueError(

@@ -54,7 +54,9 @@ class MoRLinear(nn.Module, BaseTunerLayer):
 
     other_param_names = ("ranks", "scales")
 
-    def __init__(self, base_layer: nn.Module, adapter_name: str, config: MoRConfig, parts: tuple[str, ...] = (WHOLE,)):
+    def __init__(
+        self, base_layer: nn.Module, adapter_name: str, config: MoRConfig, parts: tuple[str, ...] = (WHOLE,)
+    ) -> None:
         super().__init__()
         self.base_layer = base_layer
         self.in_features, self.out_features = linear_size(self.get_base_layer())
@@ -68,20 +70,23 @@ class MoRLinear(nn.Module, BaseTunerLayer):
         """Add an adapter, or start an existing one afresh: A as torch's Linear, B zero."""
         self.ranks[adapter_name] = list(config.ranks)
         self.scales[adapter_name] = config.scales
-        weight = self.get_base_layer().weight
-        options: dict[str, Any] = {"device": weight.device, "dtype": torch.promote_types(weight.dtype, torch.float32)}
         for part in parts:
-            width = self.out_features if part == WHOLE else self.out_features // len(THIRDS)
-            down = nn.Parameter(torch.empty(sum(config.ranks), self.in_features, **options))
-            for expert in down.detach().split(config.ranks):
-                nn.init.kaiming_uniform_(expert, a=math.sqrt(5))
-            router = nn.Linear(self.in_features, len(config.ranks) + config.bypass, **options)
+            down, up, router = self._fresh_experts(config, part)
             self._container("mor_A", part, nn.ParameterDict)[adapter_name] = down
-            self._container("mor_B", part, nn.ParameterDict)[adapter_name] = nn.Parameter(
-                torch.zeros(width, sum(config.ranks), **options)
-            )
+            self._container("mor_B", part, nn.ParameterDict)[adapter_name] = up
             self._container("mor_router", part, nn.ModuleDict)[adapter_name] = router
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
+
+    def _fresh_experts(self, config: MoRConfig, part: str) -> tuple[nn.Parameter, nn.Parameter, nn.Linear]:
+        """A (R, D), B (P, R) and the router of one part, where the frozen weight lies."""
+        frozen = self.get_base_weight()
+        options: dict[str, Any] = {"device": frozen.device, "dtype": torch.promote_types(frozen.dtype, torch.float32)}
+        width = self.out_features if part == WHOLE else self.out_features // len(THIRDS)
+        down = nn.Parameter(torch.empty(sum(config.ranks), self.in_features, **options))
+        for expert in torch.split(down.detach(), config.ranks):
+            nn.init.kaiming_uniform_(expert, a=math.sqrt(5))
+        up = nn.Parameter(torch.zeros(width, sum(config.ranks), **options))
+        return down, up, nn.Linear(self.in_features, len(config.ranks) + config.bypass, **options)
 
     def _container(self, name: str, part: str, kind: type[nn.Module]) -> Any:
         """The dict of one kind of weight, made when a part is first adapted."""
@@ -149,7 +154,7 @@ def _gated_hidden(tokens: Tensor, branches: list[_Branch]) -> Tensor:
     dtype = torch.promote_types(weight.dtype, torch.float32)
     widths = [size for branch in branches for size in (branch.router.out_features, len(branch.down))]
     with _autocast_off(tokens.device.type):
-        pieces = F.linear(tokens.to(dtype), weight.to(dtype)).split(widths, dim=1)
+        pieces = torch.split(F.linear(tokens.to(dtype), weight.to(dtype)), widths, dim=1)
         hidden = [
             rows * _row_gates(logits + branch.router.bias.to(dtype), branch.ranks, branch.scales)
             for branch, logits, rows in zip(branches, pieces[::2], pieces[1::2], strict=True)
@@ -159,7 +164,7 @@ def _gated_hidden(tokens: Tensor, branches: list[_Branch]) -> Tensor:
 
 def _row_gates(logits: Tensor, ranks: list[int], scales: list[float]) -> Tensor:
     """Router logits (N, K or K + 1, the bypass first) to one factor per row of A, (N, sum of ranks)."""
-    gates = logits.softmax(dim=1)[:, -len(ranks) :].split(1, dim=1)
+    gates = torch.split(logits.softmax(dim=1)[:, -len(ranks) :], 1, dim=1)
     rows = [(scale * gate).expand(-1, rank) for gate, rank, scale in zip(gates, ranks, scales, strict=True)]
     return torch.cat(rows, dim=1)
 

@@ -1,8 +1,9 @@
 """Puts MoR layers into any model: the part of the tuner that finds and replaces."""
 
 import re
-from typing import Any
+from typing import Any, cast
 
+from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from peft.utils.constants import INCLUDE_LINEAR_LAYERS_SHORTHAND
 from torch import nn
@@ -23,7 +24,6 @@ class MoRModel(BaseTuner):
 
     prefix = "mor_"
     tuner_layer_cls = MoRLinear
-    target_module_mapping: dict[str, list[str]] = {}  # MoRConfig always names its targets
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Check the targets, then adapt; a refused config leaves the model as it was.
@@ -31,14 +31,16 @@ class MoRModel(BaseTuner):
         Raises:
             ValueError: If a target matches nothing, is no linear layer, or asks for thirds that cannot be.
         """
-        config = self.peft_config[adapter_name]
+        config = cast(MoRConfig, self.peft_config[adapter_name])
         targets = config.target_modules
         self._thirds = find_thirds(model, config)
         self._check_targets(model, config)
         super().inject_adapter(model, adapter_name, *args, **kwargs)
         config.target_modules = targets  # peft shortens long lists to bare ends, which cannot name a third
 
-    def _check_target_module_exists(self, peft_config: MoRConfig, key: str) -> Any:
+    def _check_target_module_exists(  # type: ignore[override]  # static in peft; the thirds are known to the instance
+        self, peft_config: PeftConfig, key: str
+    ) -> Any:
         found = super()._check_target_module_exists(peft_config, key)
         if found is False or found is None:  # neither matched nor excluded
             return key in self._thirds
@@ -49,8 +51,8 @@ class MoRModel(BaseTuner):
         if isinstance(config.target_modules, list):
             layers = _layers(model)
             for target in config.target_modules:
-                whole = any(_ends_with(name, target) for name in layers)
-                if not whole and not _thirds_of_target(layers, target):
+                named = any(_ends_with(name, target) for name in layers)
+                if not named and not _thirds_of_target(layers, target):
                     raise ValueError(_unmatched(target, layers))
         elif config.target_modules.lower() == INCLUDE_LINEAR_LAYERS_SHORTHAND:
             return
@@ -63,7 +65,7 @@ class MoRModel(BaseTuner):
 
     def _create_and_replace(
         self,
-        peft_config: MoRConfig,
+        peft_config: PeftConfig,
         adapter_name: str,
         target: nn.Module,
         target_name: str,
@@ -71,11 +73,12 @@ class MoRModel(BaseTuner):
         current_key: str,
         parameter_name: str | None = None,
     ) -> None:
+        config = cast(MoRConfig, peft_config)
         parts = self._thirds.get(current_key, (WHOLE,))
         if isinstance(target, MoRLinear):
-            target.update_layer(adapter_name, peft_config, parts)
+            target.update_layer(adapter_name, config, parts)
             return
-        layer = MoRLinear(target, adapter_name, peft_config, parts)
+        layer = MoRLinear(target, adapter_name, config, parts)
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)
         self._replace_module(parent, target_name, layer, target)
