@@ -20,7 +20,8 @@ class AdaptedBackbone(nn.Module):
 
     A view is a copy of the encoder's modules around the very same parameter objects, with adapters injected by PEFT.
     Which adapters act is therefore an argument of the call and never a state: gradient checkpointing recomputes the
-    right pass, no adapter freezes another, and any tuner of PEFT will do. The state dict has the encoder's weights once.
+    right pass, no adapter freezes another, and any tuner of PEFT will do. The state dict has the encoder's weights
+    once.
 
     Args:
         encoder: The foundation model; frozen here unless ``train_encoder``.
@@ -65,7 +66,7 @@ class AdaptedBackbone(nn.Module):
         if extra_tokens is not None:
             extra_tokens = extra_tokens.repeat_interleave(per_case, dim=0)
         tokens = view(images.flatten(0, 1), extra_tokens, insert_at=insert_at)
-        return self.encoder.summary(tokens).unflatten(0, (cases, per_case))
+        return self.encoder.summary(tokens).view(cases, per_case, -1)
 
     def _find_aliases(self) -> dict[str, str]:
         """Name of each tensor of a view that is the encoder's, with the encoder's name for it."""

@@ -141,13 +141,14 @@ class EarlyInterventionClassifier(AdaptedClassifier):
     def _projectors(self, target: str) -> list[tuple[str, nn.Module]]:
         """Each reference of a target with the projector that makes its intervention token."""
         projectors = self.projectors[target]
-        return [(other, projectors[other]) for other in self.modalities if other != target]
+        return [(other, projectors.get_submodule(other)) for other in self.modalities if other != target]
 
     def _gate(self, steered: list[Tensor]) -> Tensor:
         """Weights (B, M) of the modalities from the detached main embeddings M x (B, D), in float32."""
         embedding = torch.cat(steered, dim=-1).detach().float()
         with torch.autocast(embedding.device.type, enabled=False):
-            return self.gate(embedding).softmax(dim=-1)
+            weights: Tensor = self.gate(embedding).softmax(dim=-1)
+        return weights
 
 
 def projector(width: int) -> nn.Sequential:

@@ -85,14 +85,15 @@ class VisionEncoder(nn.Module):
             if extra_tokens is not None and index == insert_at:
                 tokens = torch.cat([tokens, extra_tokens.to(tokens.dtype)], dim=1)
                 rope = _without_rotation(rope, extra_tokens.shape[1])
-            arguments = {} if rope is None else {"rope": rope[index] if self._rope_per_block else rope}
+            arguments: dict[str, Any] = {} if rope is None else {"rope": rope[index] if self._rope_per_block else rope}
             if self.gradient_checkpointing and torch.is_grad_enabled():
                 tokens = checkpoint(block, tokens, use_reentrant=False, **arguments)
             else:
                 tokens = block(tokens, **arguments)
         tokens = self.vit.norm(tokens)
         # Models that pool patches by the mean keep their one final norm in fc_norm; elsewhere it is the identity.
-        return self.vit.fc_norm(tokens)
+        output: Tensor = self.vit.fc_norm(tokens)
+        return output
 
     def summary(self, tokens: Tensor) -> Tensor:
         """One vector per image: the CLS token, or the mean of the patch tokens in a model that has none.

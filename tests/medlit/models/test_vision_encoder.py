@@ -1,0 +1,181 @@
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from medlit.errors import CheckpointMismatchError, ConfigurationError, WeightsNotFoundError
+from medlit.models import VisionEncoder
+
+VIT = {"depth": 2, "embed_dim": 32, "num_heads": 2}
+KINDS = {
+    "vit_base_patch16_clip_224": VIT,
+    "vit_base_patch14_reg4_dinov2": VIT,
+    "vit_base_patch16_dinov3": VIT,
+    "eva02_base_patch14_224": VIT,
+    "vit_base_patch16_siglip_224": VIT,
+    "vit_base_patch16_rope_mixed_224": VIT,
+}
+
+
+def encoder(name="vit_base_patch16_clip_224", *, img_size=None, **options):
+    size = img_size or (28 if "patch14" in name else 32)
+    return VisionEncoder(name, img_size=size, pretrained=False, model_args=VIT, **options).eval()
+
+
+def lively(name, **options):
+    """With layer scales and positions away from their first values, which nearly silence the blocks."""
+    model, generator = encoder(name, **options), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def images(size, seed=0):
+    return torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_equals_timms_own_features(name):
+    model = lively(name)
+    x = images(model.img_size)
+    expected = model.vit.fc_norm(model.vit.forward_features((x - model.mean) / model.std))
+    torch.testing.assert_close(model(x), expected)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("insert_at", [0, 1])
+def test_extra_tokens_join_at_any_block_and_stay_at_the_end(name, insert_at):
+    model = lively(name)
+    x, extra = images(model.img_size), torch.randn(2, 3, 32)
+    plain, steered = model(x), model(x, extra, insert_at=insert_at)
+    assert steered.shape == (2, plain.shape[1] + 3, 32)
+    assert not torch.allclose(steered[:, : plain.shape[1]], plain, atol=1e-3)
+    assert not torch.allclose(model.summary(steered), model.summary(plain), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_extra_tokens_have_no_position(name):
+    """Attention does not care for their order, with rotary positions either."""
+    model = lively(name)
+    x, extra = images(model.img_size), torch.randn(2, 3, 32)
+    torch.testing.assert_close(
+        model.summary(model(x, extra)), model.summary(model(x, extra.flip(1))), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_normalises_by_the_backbones_own_figures_or_by_those_given():
+    assert encoder().mean.flatten().tolist() == pytest.approx([0.48145466, 0.4578275, 0.40821073])
+    assert encoder(image_mean=[0.5] * 3, image_std=[0.25] * 3).std.flatten().tolist() == [0.25] * 3
+
+
+def test_a_size_off_the_patch_names_the_two_nearest():
+    with pytest.raises(ConfigurationError, match=r"img_size 512 .* patch size 14.* 504 and 518"):
+        encoder("vit_base_patch14_reg4_dinov2", img_size=512)
+
+
+def test_padding_adds_zeros_after_normalisation_at_the_right_and_bottom():
+    padded, whole = encoder(img_size=30, pad=True), encoder(img_size=32)  # the same random weights
+    x = images(30)
+    normalised = torch.zeros(2, 3, 32, 32)
+    normalised[..., :30, :30] = (x - whole.mean) / whole.std
+    torch.testing.assert_close(padded(x), whole(normalised * whole.std + whole.mean))
+
+
+def test_random_weights_do_not_depend_on_the_seed_and_leave_it_alone():
+    torch.manual_seed(1)
+    first, after_first = encoder(), torch.rand(1)
+    torch.manual_seed(1)
+    assert torch.equal(torch.rand(1), after_first)
+    torch.manual_seed(2)
+    second = encoder()
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def test_gradient_checkpointing_gives_the_same_gradients():
+    gradients = []
+    for recompute in (False, True):
+        model = encoder(gradient_checkpointing=recompute).train()
+        model.summary(model(images(32), torch.ones(2, 1, 32), insert_at=1)).square().sum().backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    for plain, recomputed in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, recomputed, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_weights_come_from_a_local_file_or_folder(tmp_path, suffix, as_folder):
+    donor = encoder()
+    torch.nn.init.normal_(donor.vit.pos_embed)
+    file = tmp_path / f"model{suffix}"
+    if suffix == ".pth":
+        torch.save({"state_dict": donor.vit.state_dict()}, file)
+    else:
+        save_file(donor.vit.state_dict(), file)
+    loaded = encoder(weights=str(tmp_path if as_folder else file))
+    assert all(torch.equal(a, b) for a, b in zip(donor.vit.parameters(), loaded.vit.parameters(), strict=True))
+
+
+def test_weights_of_another_size_have_their_positions_resampled(tmp_path):
+    save_file(encoder(img_size=64).vit.state_dict(), tmp_path / "model.safetensors")
+    assert encoder(img_size=32, weights=str(tmp_path)).vit.pos_embed.shape == (1, 5, 32)
+
+
+def test_weights_with_a_missing_tensor_are_refused_by_name(tmp_path):
+    state = encoder().vit.state_dict()
+    del state["blocks.1.mlp.fc1.bias"]
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointMismatchError, match=r"lacks 1 .*blocks\.1\.mlp\.fc1\.bias"):
+        encoder(weights=str(tmp_path))
+
+
+def test_weights_of_another_width_are_refused_with_the_file(tmp_path):
+    save_file({"cls_token": torch.zeros(1, 1, 8)}, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointMismatchError, match=r"model\.safetensors: does not fit"):
+        encoder(weights=str(tmp_path))
+
+
+class Payload:
+    """A pickled object that would run code when loaded."""
+
+    def __reduce__(self):
+        return (print, ("unpickled",))
+
+
+def test_pickled_objects_are_never_loaded(tmp_path, capsys):
+    torch.save({"state_dict": Payload()}, tmp_path / "evil.pth")
+    with pytest.raises(CheckpointMismatchError, match=r"evil\.pth"):
+        encoder(weights=str(tmp_path / "evil.pth"))
+    assert "unpickled" not in capsys.readouterr().out
+
+
+def test_a_folder_without_weights_says_what_it_should_hold(tmp_path):
+    with pytest.raises(WeightsNotFoundError, match=r"model\.safetensors.*found none"):
+        encoder(weights=str(tmp_path))
+
+
+def test_no_network_and_no_weights_says_what_to_download_and_where_to_put_it(tmp_path):
+    """A fresh interpreter, for the hub's client reads its settings at import."""
+    import os
+    import subprocess
+    import sys
+
+    code = "from medlit.models import VisionEncoder; VisionEncoder('vit_base_patch16_clip_224.openai', img_size=224)"
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert "download https://" in done.stderr
+    assert "weights/vit_base_patch16_clip_224.openai/" in done.stderr
+
+
+def test_an_unknown_name_is_answered_with_near_ones():
+    with pytest.raises(ConfigurationError, match=r"vit_base_patch16_clip_224"):
+        encoder("vit_base_patch16_clip_225")
+
+
+def test_a_model_that_is_no_plain_vit_is_refused():
+    with pytest.raises(ConfigurationError, match=r"ResNet.*plain vision transformers"):
+        VisionEncoder("resnet18", img_size=32, pretrained=False)
+
+
+def test_images_of_another_size_are_refused():
+    with pytest.raises(ConfigurationError, match=r"\(48, 48\) pixels.*32 x 32"):
+        encoder()(images(48))
