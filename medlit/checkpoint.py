@@ -131,7 +131,8 @@ def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *
     for what, names in (("lacks", missing), ("has left over", left_over), ("has in another shape", shapes)):
         if names:
             raise CheckpointMismatchError(
-                f"{source}: {what} {len(names)} trained tensors, as {', '.join(names[:3])}; were adapter and model configured the same?"
+                f"{source}: {what} {len(names)} trained tensors, as {', '.join(names[:3])}; "
+                "were adapter and model configured the same?"
             )
 
 
