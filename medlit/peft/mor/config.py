@@ -47,9 +47,7 @@ class MoRConfig(PeftConfig):
         super().__post_init__()  # type: ignore[no-untyped-call]  # untyped in peft
         self.peft_type = MOR
         if not self.ranks or len(self.ranks) != len(self.alphas):
-            raise ValueError(
-                f"MoR needs as many alphas as ranks, at least one: ranks {self.ranks}, alphas {self.alphas}"
-            )
+            raise ValueError(f"MoR needs an alpha for each of its ranks: ranks {self.ranks}, alphas {self.alphas}")
         if any(isinstance(rank, bool) or not isinstance(rank, int) or rank < 1 for rank in self.ranks):
             raise ValueError(f"MoR ranks must be whole numbers of at least 1, got {self.ranks}")
         if any(not math.isfinite(alpha) or alpha <= 0 for alpha in self.alphas):
