@@ -3,13 +3,13 @@
 import pytest
 import torch
 from peft import IA3Config, LoraConfig
-from small import TINY, early_intervention, pictures, randomise_adapters
 from torch.nn.functional import gelu, layer_norm
 
 from medlit.errors import ConfigurationError
 from medlit.losses import EarlyInterventionLoss
 from medlit.models import EarlyInterventionClassifier
 from medlit.peft import MoRConfig
+from tests.medlit.models.small import TINY, early_intervention, pictures, randomise_adapters
 
 ADAPTERS = {
     "mor": MoRConfig(ranks=[2, 4], alphas=[4, 8], target_modules=["mlp.fc1", "mlp.fc2"]),

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from small import pictures, randomise_adapters, unimodal
 
 from medlit.errors import ConfigurationError
 from medlit.models import UnimodalClassifier
+from tests.medlit.models.small import pictures, randomise_adapters, unimodal
 
 
 def test_scores_every_image_and_takes_the_maximum():

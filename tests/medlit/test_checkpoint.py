@@ -1,0 +1,129 @@
+"""What is kept of a model, and what is refused when it comes back."""
+
+import pytest
+import torch
+
+from medlit.checkpoint import (
+    checkpoint_info,
+    foundation_fingerprint,
+    initialise_from_unimodal,
+    load_weights,
+    restore,
+    save_weights,
+    trainable_state,
+)
+from medlit.errors import CheckpointMismatchError, WeightsNotFoundError
+from medlit.peft import MoRConfig
+from tests.medlit.models.small import early_intervention, pictures, randomise_adapters, unimodal
+
+CLASSES = ["BCC", "NEV", "MEL", "SK", "MISC"]
+
+
+def kept(model):
+    return trainable_state(model), checkpoint_info(model, class_names=CLASSES)
+
+
+def write_checkpoint(model, path):
+    state, info = kept(model)
+    torch.save({"state_dict": {f"model.{name}": tensor for name, tensor in state.items()}, "medlit": info}, path)
+    return str(path)
+
+
+def test_holds_all_that_is_trained_and_nothing_frozen():
+    model = early_intervention()
+    names = set(trainable_state(model))
+    assert names == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def test_a_fully_trained_backbone_is_kept_whole():
+    assert set(trainable_state(unimodal(adapter=None, train_backbone=True))) == set(
+        dict(unimodal(adapter=None).named_parameters())
+    )
+
+
+def test_buffers_that_training_changes_are_kept():
+    model = unimodal()
+    model.head = torch.nn.Sequential(torch.nn.BatchNorm1d(32), model.head)
+    assert "head.0.running_mean" in trainable_state(model)
+
+
+def test_makes_the_round_trip():
+    trained, fresh = randomise_adapters(early_intervention()), early_intervention(seed=5)
+    restore(fresh, *kept(trained), source="a.ckpt", class_names=CLASSES)
+    assert torch.equal(trained(pictures()).fused, fresh(pictures()).fused)
+
+
+def test_the_export_makes_the_round_trip_and_is_small(tmp_path):
+    trained, fresh = randomise_adapters(early_intervention()), early_intervention(seed=5)
+    save_weights(*kept(trained), tmp_path / "weights.safetensors")
+    load_weights(fresh, tmp_path / "weights.safetensors", class_names=CLASSES)
+    assert torch.equal(trained(pictures()).fused, fresh(pictures()).fused)
+
+
+def test_the_fingerprint_is_of_the_foundation_alone():
+    assert foundation_fingerprint(early_intervention()) == foundation_fingerprint(randomise_adapters(unimodal(seed=4)))
+    assert foundation_fingerprint(early_intervention()) != foundation_fingerprint(early_intervention(img_size=48))
+
+
+def test_other_foundation_weights_are_refused():
+    state, info = kept(early_intervention())
+    other = early_intervention()
+    with torch.no_grad():
+        other.backbone.encoder.vit.blocks[1].mlp.fc1.weight[0, 0] += 1e-3
+    with pytest.raises(CheckpointMismatchError, match=r"a\.ckpt: trained on other foundation weights"):
+        restore(other, state, info, source="a.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format_version": 99}, "format version 99"),
+        ({"modalities": ["clinic"]}, r"modalities \['clinic'\]"),
+        ({"num_classes": 7}, "num_classes 7"),
+        ({"class_names": ["a"] * 5}, "class_names"),
+    ],
+)
+def test_what_contradicts_the_model_is_refused(change, message):
+    state, info = kept(early_intervention())
+    with pytest.raises(CheckpointMismatchError, match=message):
+        restore(early_intervention(), state, {**info, **change}, source="a.ckpt", class_names=CLASSES)
+
+
+def test_another_adapter_is_refused_by_the_names_of_its_tensors():
+    narrow = early_intervention(adapter=MoRConfig(ranks=[1], alphas=[1], target_modules=["mlp.fc1"]))
+    with pytest.raises(CheckpointMismatchError, match=r"left over .*fc2.*configured the same"):
+        restore(narrow, *kept(early_intervention()), source="a.ckpt")
+
+
+def test_early_intervention_starts_from_a_unimodal_run_of_each_modality(tmp_path):
+    runs = {name: randomise_adapters(unimodal(modality=name), seed=i) for i, name in enumerate(("clinic", "derm"))}
+    paths = {name: write_checkpoint(model, tmp_path / f"{name}.ckpt") for name, model in runs.items()}
+    model = early_intervention()
+    main_heads = model.main_heads["clinic"].weight.clone()
+    initialise_from_unimodal(model, paths)
+    images = pictures()
+    for name, run in runs.items():
+        torch.testing.assert_close(model(images).auxiliary[name], run(images).logits)
+        for tensor, other in zip(
+            model.backbone.passes[f"main_{name}"].parameters(),
+            run.backbone.passes["unimodal"].parameters(),
+            strict=True,
+        ):
+            assert torch.equal(tensor, other)
+    assert torch.equal(model.main_heads["clinic"].weight, main_heads)
+
+
+def test_a_unimodal_run_of_another_modality_is_refused(tmp_path):
+    path = write_checkpoint(unimodal(modality="derm"), tmp_path / "derm.ckpt")
+    with pytest.raises(CheckpointMismatchError, match=r"derm\.ckpt: trained with modalities \['derm'\]"):
+        initialise_from_unimodal(early_intervention(), {"clinic": path})
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    (tmp_path / "text.ckpt").write_text("no checkpoint")
+    for name, message in (("other", "no 'medlit' entry"), ("text", "not a file of tensors")):
+        with pytest.raises(CheckpointMismatchError, match=message):
+            initialise_from_unimodal(early_intervention(), {"clinic": str(tmp_path / f"{name}.ckpt")})
+    with pytest.raises(WeightsNotFoundError, match="does not exist"):
+        initialise_from_unimodal(early_intervention(), {"clinic": str(tmp_path / "none.ckpt")})
