@@ -27,6 +27,7 @@ class ClassificationBatch(TypedDict):
     image_mask: dict[str, Tensor]
     """By modality, (B, I) bool: True where there is an image. A modality is present where any is."""
     label: NotRequired[Tensor]
-    """(B,) int64 or (B, C) float32; missing where no case of the batch has one."""
+    """(B,) int64 or (B, C) float32; missing where no case of the batch has one. A case without one among cases with one
+    holds -1 or NaN."""
     case_id: list[str]
     group_id: list[str]

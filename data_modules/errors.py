@@ -1,10 +1,16 @@
 """Errors of the data that a user can mend: each says what was looked for, where, and what to do next."""
 
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 
 class DataError(Exception):
     """Root of all errors below; the command line answers them with one line and exit code 2."""
+
+
+class DataSettingsError(DataError, ValueError):
+    """A setting of a DataModule that cannot work."""
 
 
 class DatasetNotFoundError(DataError, FileNotFoundError):
@@ -37,3 +43,15 @@ class UnreadableImageError(DataError, ValueError):
 
     def __init__(self, path: str | Path, reason: str | None = None) -> None:
         super().__init__(str(path) if reason is None else f"{path}: {reason}")
+
+
+def nearest(value: str, allowed: Iterable[str]) -> str:
+    """Words for an error about an unknown value: the nearest known one, or all of them.
+
+    Args:
+        value: What was given.
+        allowed: What is known.
+    """
+    names = list(allowed)
+    close = difflib.get_close_matches(value.casefold(), names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"allowed are {', '.join(map(repr, names))}"

@@ -1,0 +1,99 @@
+"""Cases as the tables describe them: plain Python objects, for the DataLoaders' workers have to unpickle them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_modules.errors import ImageNotFoundError, TableError
+from data_modules.images import ImageFolder
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """One picture or volume of a case."""
+
+    path: str
+    """Below the folder of images as the table has it; absolute or below the working directory once it is found."""
+    where: str
+    """File, line and column of the table that name it, for errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case: its files by modality and its label."""
+
+    case_id: str
+    """Unique in the data set."""
+    group_id: str
+    """Patient, eye or whatever else must not be split; the case where nothing is known."""
+    images: Mapping[str, tuple[ImageFile, ...]]
+    """By modality, 1..n files; an absent modality has no key."""
+    label: int | tuple[int, ...] | None
+    """Class, or zeros and ones of several labels; None where unknown."""
+    where: str
+    """File and line of the table, for errors."""
+
+
+def locate_images(cases: Sequence[Case], *, folder: ImageFolder, modalities: Sequence[str]) -> list[Case]:
+    """The cases with the paths of the files found, and no other modalities than those asked for.
+
+    Args:
+        cases: Paths start from ``folder``.
+        folder: Where the files are.
+        modalities: Those to look for.
+
+    Raises:
+        ImageNotFoundError: Naming the first missing file and how many are missing.
+        UnsafePathError: If a path leaves the folder.
+    """
+    missing: list[ImageNotFoundError] = []
+
+    def found(file: ImageFile) -> ImageFile:
+        try:
+            return replace(file, path=str(folder.find(file.path, where=file.where)))
+        except ImageNotFoundError as error:
+            missing.append(error)
+            return file
+
+    located = []
+    for case in cases:
+        names = [name for name in modalities if name in case.images]
+        located.append(replace(case, images={name: tuple(map(found, case.images[name])) for name in names}))
+    if missing:
+        raise ImageNotFoundError(
+            f"{missing[0]} ({len(missing)} missing in all); complete the copy, or correct the table"
+        )
+    return located
+
+
+def check_labelled(cases: Sequence[Case]) -> None:
+    """Refuse cases without a label.
+
+    Raises:
+        TableError: Naming the first one's file and line.
+    """
+    for case in cases:
+        if case.label is None:
+            raise TableError(
+                f"{case.where}: no label; fill it in, or leave the row out of the split (predict needs none)"
+            )
+
+
+def label_groups(cases: Sequence[Case]) -> list[int]:
+    """Length N: the class of each case, or for several labels a number for their combination."""
+    numbers: dict[int | tuple[int, ...] | None, int] = {}
+    return [numbers.setdefault(case.label, len(numbers)) for case in cases]
+
+
+def label_matrix(cases: Sequence[Case], *, num_classes: int) -> NDArray[np.int64]:
+    """Labels as zeros and ones, (labelled cases, num_classes)."""
+    matrix = np.zeros((len(cases), num_classes), dtype=np.int64)
+    known = [case.label for case in cases if case.label is not None]
+    for row, label in zip(matrix, known, strict=False):
+        if isinstance(label, tuple):
+            row[:] = label
+        else:
+            row[label] = 1
+    return matrix[: len(known)]

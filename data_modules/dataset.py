@@ -1,0 +1,127 @@
+"""From cases (paths and labels) to samples and batches (tensors); all that a DataLoader's worker has to import."""
+
+import zlib
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from data_modules.batch import ClassificationBatch, ClassificationSample
+from data_modules.cases import Case
+from data_modules.images import read_image
+from data_modules.sampling import Request
+from data_modules.transforms import Pixels, SeededTransform
+
+
+class CaseDataset(Dataset[ClassificationSample]):
+    """Cases as samples: read, transformed, stacked.
+
+    Sets whose files are no pictures override ``read``.
+
+    Args:
+        cases: What the dataset holds; image paths are absolute.
+        modalities: The modalities to read.
+        transform: Applied to every image (slice) by itself, each with a seed of its own.
+        training: Whether ``read`` may draw at random.
+    """
+
+    def __init__(
+        self, cases: Sequence[Case], *, modalities: Sequence[str], transform: SeededTransform, training: bool = False
+    ) -> None:
+        self.cases = list(cases)
+        self.modalities = list(modalities)
+        self.transform = transform
+        self.training = training
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __getitem__(self, request: int | Request) -> ClassificationSample:
+        """One sample, a function of the request alone.
+
+        Args:
+            request: Index of the case and seed of its augmentation; an index alone means seed 0.
+
+        Raises:
+            UnreadableImageError: If a file holds no picture.
+        """
+        index, seed = (request, 0) if isinstance(request, int) else request
+        case = self.cases[index]
+        images = {name: self._images(case, name, seed) for name in self.modalities if name in case.images}
+        sample = ClassificationSample(images=images, case_id=case.case_id, group_id=case.group_id)
+        if case.label is not None:
+            sample["label"] = _label(case.label)
+        return sample
+
+    def read(self, case: Case, modality: str, generator: np.random.Generator) -> list[Pixels]:
+        """The images (slices) of a case in a modality, each (H, W, 3) uint8 RGB; here every file is one picture.
+
+        Args:
+            case: The case, with absolute paths.
+            modality: One that the case has.
+            generator: To draw slices or files from in training (``self.training``).
+        """
+        return [read_image(file.path, where=file.where) for file in case.images[modality]]
+
+    def _images(self, case: Case, modality: str, seed: int) -> Tensor:
+        """(I, 3, H, W) float32 in [0, 1]; the seeds do not depend on which other modalities are read."""
+        source = np.random.SeedSequence([seed, zlib.crc32(modality.encode())])
+        pictures = self.read(case, modality, np.random.default_rng(source))
+        size = self.transform.img_size
+        stack = np.empty((len(pictures), 3, size, size), dtype=np.float32)
+        for i, (picture, own_seed) in enumerate(zip(pictures, source.generate_state(len(pictures)), strict=True)):
+            stack[i] = self.transform(picture, seed=int(own_seed)).transpose(2, 0, 1)
+        stack /= 255
+        return torch.from_numpy(stack)
+
+
+def collate(samples: Sequence[ClassificationSample]) -> ClassificationBatch:
+    """Stack samples; cases with fewer images than the largest of the batch are padded with zeros.
+
+    Args:
+        samples: B samples with images of one size.
+
+    Returns:
+        A batch. A modality that no case has is missing, and so is ``label`` where no case has one; a case without
+        label among cases with one holds -1 (single label) or NaN (several).
+    """
+    names = dict.fromkeys(name for sample in samples for name in sample["images"])
+    images, masks = {}, {}
+    for name in names:
+        images[name], masks[name] = _pad([sample["images"].get(name) for sample in samples])
+    batch = ClassificationBatch(
+        images=images,
+        image_mask=masks,
+        case_id=[sample["case_id"] for sample in samples],
+        group_id=[sample["group_id"] for sample in samples],
+    )
+    known = [sample["label"] for sample in samples if "label" in sample]
+    if known:
+        unknown = torch.full_like(known[0], torch.nan if known[0].is_floating_point() else -1)
+        batch["label"] = torch.stack([sample.get("label", unknown) for sample in samples])
+    return batch
+
+
+def start_worker(_worker: int) -> None:
+    """Keep OpenCV to one thread in a DataLoader's worker: there is a worker per core already."""
+    cv2.setNumThreads(0)
+
+
+def _pad(stacks: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
+    """(B, I, 3, H, W) float32 and (B, I) bool of stacks (I_b, 3, H, W); None is a case without images."""
+    counts = [0 if stack is None else len(stack) for stack in stacks]
+    longest = max(counts)
+    mask = torch.arange(longest) < torch.tensor(counts)[:, None]
+    first = next(stack for stack in stacks if stack is not None)
+    images = first.new_zeros(len(stacks), longest, *first.shape[1:])
+    for padded, stack in zip(images, stacks, strict=True):
+        if stack is not None:
+            padded[: len(stack)] = stack
+    return images, mask
+
+
+def _label(label: int | tuple[int, ...]) -> Tensor:
+    return torch.tensor(label, dtype=torch.float32 if isinstance(label, tuple) else torch.int64)

@@ -1,0 +1,116 @@
+"""Which case comes when, and with which augmentation: functions of seed and epoch, whatever the number of processes."""
+
+import math
+from collections.abc import Iterator, Sequence, Sized
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import DistributedSampler
+
+Request = tuple[int, int]
+"""What a sampler asks of a dataset: index of the case, seed of its augmentation."""
+
+
+def balanced_order(groups: Sequence[int], *, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Shuffled indices in which every group is as frequent as the largest one.
+
+    A group of n members is repeated whole ``largest // n`` times; the remainder is drawn without replacement.
+
+    Args:
+        groups: Group of each case, length N (the class; for several labels their combination).
+        generator: Draws the remainders and the order.
+
+    Returns:
+        Indices into ``groups``, (largest * number of groups,).
+    """
+    names, counts = np.unique(groups, return_counts=True)
+    largest = int(counts.max())
+    parts = []
+    for name in names:
+        members = np.flatnonzero(np.asarray(groups) == name)
+        parts.append(np.tile(members, largest // len(members)))
+        parts.append(generator.choice(members, size=largest % len(members), replace=False))
+    return generator.permutation(np.concatenate(parts))
+
+
+class TrainingSampler(DistributedSampler[Request]):
+    """Shuffled requests in full global batches.
+
+    The order is a function of (seed, epoch), an augmentation's seed of (seed, epoch, position in the epoch). The order
+    is padded by wrapping round to a multiple of the global batch. Global batch s of G = world_size * batch_size
+    positions gives process r the positions s * G + r * batch_size and following: two processes see the global batches
+    that one process with twice the batch size sees. It is a DistributedSampler so that Lightning leaves it in place
+    and calls ``set_epoch``.
+
+    Args:
+        dataset: What is sampled, N cases.
+        batch_size: Cases per batch of one process.
+        seed: Zero or more.
+        groups: Group of each case, to be sampled evenly (``balanced_order``); None takes each case once.
+        world_size: Number of processes.
+        rank: This process, 0 to world_size - 1.
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        *,
+        batch_size: int,
+        seed: int,
+        groups: Sequence[int] | None = None,
+        world_size: int = 1,
+        rank: int = 0,
+    ) -> None:
+        super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=True, seed=seed)  # type: ignore[arg-type]
+        self.batch_size = batch_size
+        self.groups = groups
+        self.cases = len(dataset)
+        length = self.cases
+        if groups is not None:
+            counts = np.unique(groups, return_counts=True)[1]
+            length = int(counts.max()) * len(counts)
+        steps = math.ceil(length / (batch_size * world_size))
+        self.num_samples = steps * batch_size
+        self.total_size = self.num_samples * world_size
+
+    def __iter__(self) -> Iterator[Request]:
+        """This process's share of the epoch that ``set_epoch`` named."""
+        source = np.random.SeedSequence([self.seed, self.epoch])
+        generator = np.random.default_rng(source)
+        if self.groups is None:
+            order = generator.permutation(self.cases)
+        else:
+            order = balanced_order(self.groups, generator=generator)
+        order = np.resize(order, self.total_size)  # wraps round
+        seeds = source.generate_state(self.total_size)
+        mine = np.arange(self.total_size).reshape(-1, self.num_replicas, self.batch_size)[:, self.rank].ravel()
+        return iter([(int(order[position]), int(seeds[position])) for position in mine])
+
+    def __len__(self) -> int:
+        """Requests of this process in an epoch."""
+        return self.num_samples
+
+
+class EvaluationSampler(DistributedSampler[Request]):
+    """Every case in the order of the table: process r takes cases r, r + world_size, ...
+
+    The last processes repeat cases from the start so that all have the same number: whoever gathers the results has to
+    drop repeats by ``case_id``.
+
+    Args:
+        dataset: What is sampled, N cases.
+        world_size: Number of processes.
+        rank: This process, 0 to world_size - 1.
+    """
+
+    def __init__(self, dataset: Sized, *, world_size: int = 1, rank: int = 0) -> None:
+        super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=False)  # type: ignore[arg-type]
+        self.cases = len(dataset)
+
+    def __iter__(self) -> Iterator[Request]:
+        """This process's cases; the seed is zero, for nothing is drawn."""
+        return iter([(position % self.cases, 0) for position in range(self.rank, self.total_size, self.num_replicas)])
+
+    def __len__(self) -> int:
+        """Requests of this process."""
+        return self.num_samples

@@ -1,0 +1,5 @@
+"""Skin: Derm7pt."""
+
+from data_modules.skin.datamodule import Derm7ptDataModule
+
+__all__ = ["Derm7ptDataModule"]
