@@ -1,0 +1,135 @@
+"""Entry point ``medlit``: answers help, version and unknown verbs at once, imports torch only for a verb's work."""
+
+import importlib
+import sys
+import traceback
+
+from medlit import __version__
+from medlit.commands import VERBS
+
+LIGHTNING_VERBS = {
+    "fit": "train a model, then test its best checkpoint",
+    "validate": "metrics of a checkpoint on the validation split",
+    "test": "metrics and predictions of a checkpoint on the test split",
+    "predict": "predictions of a checkpoint, labels not needed",
+}
+"""Verbs that Lightning's Trainer carries out, each with one line of help."""
+
+OK, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(args: list[str] | None = None) -> int:
+    """Carry out one command line.
+
+    Args:
+        args: Words after the program's name; None: those of this process.
+
+    Returns:
+        The exit code: 0, 2 for what the user can mend (one line on standard error), 130 after Ctrl-C, 1 for the rest.
+    """
+    words = sys.argv[1:] if args is None else args
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return OK
+    if words[0] == "--version":
+        print(f"medlit {__version__}")
+        return OK
+    verb, rest = words[0], words[1:]
+    if verb not in LIGHTNING_VERBS and verb not in VERBS:
+        return _fail(_unknown(verb), USER_ERROR)
+    return _guarded(verb, rest)
+
+
+def _help() -> str:
+    """What ``medlit --help`` prints."""
+    verbs = {**LIGHTNING_VERBS, **{verb: line for verb, (_, line) in VERBS.items()}}
+    width = max(map(len, verbs))
+    return "\n".join(
+        [
+            "medlit: adapt vision foundation models to multimodal medical images, and learn whether it helped.",
+            "",
+            "usage: medlit VERB [options]",
+            "",
+            *(f"  {verb:<{width}}  {line}" for verb, line in verbs.items()),
+            "",
+            "medlit VERB --help explains a verb; medlit --version prints the version.",
+            "first steps: medlit demo, or medlit fit --config experiments/ei_derm7pt.yaml",
+        ]
+    )
+
+
+def _unknown(verb: str) -> str:
+    """Message for a word that is no verb, with the nearest one."""
+    if verb.startswith("-"):
+        return f"the verb comes before its options: medlit VERB {verb} ...; medlit --help lists the verbs"
+    from difflib import get_close_matches
+
+    near = get_close_matches(verb, [*LIGHTNING_VERBS, *VERBS], n=1, cutoff=0.5)
+    return f"unknown verb '{verb}'; " + (f"did you mean '{near[0]}'?" if near else "medlit --help lists the verbs")
+
+
+def _guarded(verb: str, args: list[str]) -> int:
+    """Run a verb; its errors become exit codes."""
+    from data_modules.errors import DataError
+    from medlit.errors import ConfigurationError, NonFiniteLossError
+
+    _send_chatter_to_stdout()
+    try:
+        return _run(verb, args)
+    except (DataError, ConfigurationError) as error:
+        return _fail(one_line(error), USER_ERROR)
+    except NonFiniteLossError as error:
+        return _fail(one_line(error), FAILED)
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # the Trainer turns Ctrl-C into exit code 1
+            return _fail("interrupted", INTERRUPTED)
+        return stop.code if isinstance(stop.code, int) else OK if stop.code is None else FAILED
+    except Exception:
+        traceback.print_exc()
+        return FAILED
+
+
+def _run(verb: str, args: list[str]) -> int:
+    """Import what carries out the verb, and let it."""
+    if verb in LIGHTNING_VERBS:
+        from medlit import lightning_cli
+
+        return lightning_cli.main([verb, *args])
+    code: int = importlib.import_module(VERBS[verb][0]).main(args)
+    return code
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message on one line; of an error inside a DataLoader's worker, only what the worker said."""
+    text = str(error).strip()
+    if "Original Traceback" in text:
+        last = text.splitlines()[-1]
+        name, colon, said = last.partition(": ")
+        text = said if colon and name.rpartition(".")[2].isidentifier() else last
+    return " ".join(text.split()) or type(error).__name__
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"medlit: error: {message}", file=sys.stderr)
+    return code
+
+
+def _send_chatter_to_stdout() -> None:
+    """Logs and warnings go to standard output: standard error is for what stopped the run.
+
+    Lightning logs through the root logger where that has a handler before Lightning is imported.
+    """
+    import logging
+    import warnings
+
+    handler = logging.StreamHandler(sys.stdout)
+    handler.addFilter(lambda record: "\N{ELECTRIC LIGHT BULB}" not in record.getMessage())  # Lightning's advertisements
+    logging.basicConfig(format="%(message)s", handlers=[handler])
+    logging.captureWarnings(True)
+    warnings.formatwarning = lambda message, category, *_, **__: f"{category.__name__}: {message}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""The verbs of Lightning's Trainer on tasks and DataModules from YAML: fit, validate, test, predict."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from medlit import run_folder
+from medlit.config_errors import explain, refuse_unheard
+from medlit.config_source import config_files, read_settings
+from medlit.errors import ConfigurationError, WeightsNotFoundError
+
+FROM_DATA = ("num_classes", "modalities", "img_size", "class_names")
+"""What a task takes from its DataModule once that exists."""
+
+PARSE_LINKS = {"data.init_args.seed": "seed_everything", "trainer.default_root_dir": "run_dir"}
+"""What is known before anything exists: target and source."""
+
+LINKS = {**{f"model.init_args.{name}": f"data.{name}" for name in FROM_DATA}, **PARSE_LINKS}
+
+ONE_TIME = ("ckpt_path", "weights_only", "overwrite", "test_after_fit")
+"""Options of one training that its saved configuration leaves out, for the configuration also tests and predicts."""
+
+
+def main(args: list[str]) -> int:
+    """Carry out one of the Trainer's verbs.
+
+    Args:
+        args: The verb and what follows it.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigurationError: If the configuration is not valid, or contradicts what is there.
+    """
+    try:
+        MedlitCLI(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            trainer_defaults={"use_distributed_sampler": False},  # the DataModules' samplers know the processes
+            seed_everything_default=0,
+            parser_kwargs={"prog": "medlit", "exit_on_error": False, "allow_abbrev": False},
+            auto_configure_optimizers=False,  # tasks take theirs as arguments
+            load_from_checkpoint_support=False,  # a checkpoint never changes the configuration
+            args=args,
+        )
+    except MisconfigurationException as error:
+        raise ConfigurationError(str(error)) from error
+    return 0
+
+
+class SaveConfig(SaveConfigCallback):
+    """Writes the whole configuration of a training into its run folder, ready for ``medlit test --config``."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage != "fit":
+            return
+        config = self.config.clone()
+        for option in ONE_TIME:
+            config.pop(option, None)
+        folder = Path(self.config.run_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.parser.save(
+            config, folder / run_folder.CONFIG, skip_none=False, skip_validation=True, overwrite=True, multifile=False
+        )
+
+
+class MedlitCLI(LightningCLI):
+    """LightningCLI with a run folder, data linked to the task, and errors in one line."""
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--seed_everything", type=int, default=0, help="Seed of everything random.")
+        parser.add_argument(
+            "--run_dir", type=str, default="runs/unnamed", help="Folder of the run (default: runs/<config names>)."
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        for name in FROM_DATA:
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+        for target, source in PARSE_LINKS.items():
+            parser.link_arguments(source, target)
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "fit":
+            parser.add_argument(
+                "--overwrite", type=bool, default=False, help="Remove what an earlier run left in the run folder."
+            )
+            parser.add_argument(
+                "--test_after_fit", type=bool, default=True, help="Test the best checkpoint after training."
+            )
+        # Tensors only; tasks print their own table and write their own predictions.
+        defaults = {"weights_only": True, "verbose": False, "return_predictions": False}
+        arguments = self._subcommand_method_arguments[subcommand]
+        parser.set_defaults({name: value for name, value in defaults.items() if name in arguments})
+        return parser
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        verb, words = args[0], args[1:]
+        settings = read_settings(words)
+        refuse_unheard(settings, LINKS)
+        verb_parser = self._parser(verb)
+        verb_parser.set_defaults({"run_dir": run_folder.default_run_dir(config_files(words))})
+        try:
+            self.config = parser.parse_args(args)
+        except argparse.ArgumentError as error:
+            keys = {action.dest for action in verb_parser._actions if not action.dest.endswith("help")}
+            raise explain(error, settings, keys) from error
+
+    def _parse_ckpt_path(self) -> None:
+        """Hyperparameters of a checkpoint would beat the configuration without a word: they are not read."""
+
+    @property
+    def options(self) -> Any:
+        """The configuration of the verb, as parsed."""
+        return self.config[self.config.subcommand]
+
+    def before_instantiate_classes(self) -> None:
+        options = self.options
+        if options.ckpt_path is not None and not (Path(options.ckpt_path).is_file() or "://" in options.ckpt_path):
+            raise WeightsNotFoundError(f"checkpoint {options.ckpt_path} does not exist")
+        if self.subcommand == "fit":
+            if getattr(rank_zero_only, "rank", 0) == 0 and not options.trainer.fast_dev_run:
+                run_folder.claim(options.run_dir, overwrite=options.overwrite, resume=options.ckpt_path)
+        elif options.ckpt_path is None:
+            options.ckpt_path = str(run_folder.find_best(options.run_dir))
+            say(f"{self.subcommand}: {options.ckpt_path}")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        options = self.options
+        if options.trainer.logger is None:
+            kwargs.setdefault("logger", default_loggers(options.run_dir, str(self.subcommand)))
+        return super().instantiate_trainer(**kwargs)
+
+    def after_fit(self) -> None:
+        """Test the best checkpoint of the training that just ended."""
+        options = self.options
+        if not options.test_after_fit or options.trainer.fast_dev_run:
+            return
+        callback = self.trainer.checkpoint_callback
+        best = getattr(callback, "best_model_path", "")
+        if not best:
+            say("test after fit: no checkpoint was kept, nothing to test")
+            return
+        say(f"test after fit: {best}")
+        self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, verbose=False, weights_only=True)
+
+
+def default_loggers(run_dir: str, verb: str) -> list[Logger]:
+    """CSV and TensorBoard below ``<run>/logs``, each verb in a folder of its own; nothing earlier is overwritten."""
+    version = run_folder.log_version(run_dir, verb)
+    return [
+        CSVLogger(save_dir=run_dir, name="logs/csv", version=version),
+        TensorBoardLogger(save_dir=run_dir, name="logs/tensorboard", version=version, default_hp_metric=False),
+    ]
+
+
+@rank_zero_only
+def say(message: str) -> None:
+    """Tell the user, once for all processes."""
+    print(message, flush=True)
