@@ -139,6 +139,6 @@ def _check(logits: Tensor, labels: Tensor, class_names: Sequence[str] | None) ->
     if class_names is not None and len(class_names) != logits.shape[1]:
         raise ValueError(f"{len(class_names)} class names for {logits.shape[1]} classes: {list(class_names)}")
     if labels.ndim == 1 and (labels.is_floating_point() or labels.min() < 0 or labels.max() >= logits.shape[1]):
-        raise ValueError(f"Labels must be integers in [0, {logits.shape[1]}), got {labels.unique().tolist()[:10]}")
+        raise ValueError(f"Labels must be integers in [0, {logits.shape[1]}), got {sorted(set(labels.tolist()))[:10]}")
     if labels.ndim == 2 and not ((labels == 0) | (labels == 1)).all():
         raise ValueError("Multi-label targets must be zeros and ones")

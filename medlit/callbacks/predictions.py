@@ -1,0 +1,73 @@
+"""One row per case: what the model said of it."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from medlit.callbacks.files import write_whole
+from medlit.tasks import CaseResults, ClassificationTask
+from medlit.tasks.results import UNKNOWN_LABEL
+
+
+class PredictionWriter(Callback):
+    """Writes ``predictions_<split>.<format>`` into the run folder after test and predict.
+
+    Columns: ``case_id``, ``group_id``, ``label`` (class id, empty where unknown; multi-label: ``label_<class>``),
+    ``prob_<class>``, ``logit_<class>``, the same of each modality as ``<modality>_prob_<class>`` and
+    ``<modality>_logit_<class>`` (Early Intervention: steered by the others), ``gate_<modality>``. Probabilities are the
+    softmax over classes, for multi-label sets the sigmoid.
+
+    Args:
+        format: parquet or csv.
+    """
+
+    def __init__(self, format: Literal["parquet", "csv"] = "parquet") -> None:
+        self.format = format
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._write(trainer, pl_module, "test")
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        datamodule = getattr(trainer, "datamodule", None)
+        self._write(trainer, pl_module, str(getattr(datamodule, "predict_split", "predict")))
+
+    def _write(self, trainer: Trainer, task: LightningModule, split: str) -> None:
+        if not trainer.is_global_zero or not isinstance(task, ClassificationTask) or task.case_results is None:
+            return
+        import polars as pl  # here, after all loaders: a fork after polars was used hangs
+
+        table = pl.DataFrame(prediction_columns(task, task.case_results))
+        path = Path(trainer.default_root_dir) / f"predictions_{split}.{self.format}"
+        write_whole(path, table.write_parquet if self.format == "parquet" else partial(table.write_csv))
+        print(f"{len(table)} predictions: {path}")
+
+
+def prediction_columns(task: ClassificationTask, results: CaseResults) -> dict[str, Any]:
+    """The table, by column; see `PredictionWriter`."""
+    columns: dict[str, Any] = {"case_id": results.case_id, "group_id": results.group_id}
+    columns |= _labels(task, results)
+    answer, *_ = results.logits
+    others = [name for name in task.modalities if name in results.logits and name != answer]
+    for head, prefix in [(answer, ""), *((name, f"{name}_") for name in others)]:
+        probabilities = results.probabilities(head, multi_label=task.multi_label).float()
+        for kind, values in (("prob", probabilities), ("logit", results.logits[head])):
+            for index, name in enumerate(task.class_names):
+                columns[f"{prefix}{kind}_{name}"] = values[:, index].numpy()
+    if results.gate is not None:
+        for index, name in enumerate(task.modalities):
+            columns[f"gate_{name}"] = results.gate[:, index].numpy()
+    return columns
+
+
+def _labels(task: ClassificationTask, results: CaseResults) -> dict[str, list[int | None]]:
+    """Class ids, None where unknown."""
+    if results.label is None:
+        return {"label": [None] * len(results.case_id)}
+    if results.label.ndim == 1:
+        return {"label": [None if value == UNKNOWN_LABEL else int(value) for value in results.label.tolist()]}
+    return {
+        f"label_{name}": [None if value != value else int(value) for value in results.label[:, index].tolist()]
+        for index, name in enumerate(task.class_names)
+    }

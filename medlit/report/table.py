@@ -1,0 +1,56 @@
+"""The table of a result: a row per model or head, a column per metric."""
+
+import math
+from collections.abc import Mapping
+
+from rich.box import SIMPLE
+from rich.table import Table
+
+COLUMNS = {
+    "map": "mAP",
+    "auroc": "AUROC",
+    "balanced_accuracy": "balanced accuracy",
+    "f1": "F1",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "accuracy": "accuracy",
+}
+"""Metrics of the table by their key, with the heading of their column."""
+
+_HYPHENATED = {"sensitivity": "sensi-\ntivity", "specificity": "speci-\nficity"}
+"""The table fits 80 columns."""
+
+Rows = Mapping[str, Mapping[str, float]]
+"""By name of the row, metrics by key; keys that are no column are not shown."""
+
+
+def result_table(rows: Rows, *, title: str | None = None) -> Table:
+    """For the terminal.
+
+    Args:
+        rows: By name of the row, metrics by key.
+        title: Above the table.
+    """
+    table = Table(title=title, title_justify="left", box=SIMPLE)
+    table.add_column("")
+    for heading in COLUMNS.values():
+        table.add_column(_HYPHENATED.get(heading, heading), justify="right")
+    for name, figures in rows.items():
+        table.add_row(name, *_cells(figures))
+    return table
+
+
+def markdown_table(rows: Rows) -> str:
+    """For a README; arguments as in `result_table`."""
+    lines = [
+        "| | " + " | ".join(COLUMNS.values()) + " |",
+        "|---|" + "---:|" * len(COLUMNS),
+        *(f"| {name} | " + " | ".join(_cells(figures)) + " |" for name, figures in rows.items()),
+    ]
+    return "\n".join(lines)
+
+
+def _cells(figures: Mapping[str, float]) -> list[str]:
+    """Three decimals; a dash where a metric is undefined or was not computed."""
+    values = [figures.get(key, math.nan) for key in COLUMNS]
+    return ["-" if math.isnan(value) else f"{value:.3f}" for value in values]

@@ -1,0 +1,9 @@
+"""LightningModules: wiring of model, loss, metrics, optimizer and schedule, nothing else."""
+
+from medlit.tasks.classification import ClassificationTask
+from medlit.tasks.early_intervention import EarlyInterventionTask
+from medlit.tasks.results import CaseResults
+from medlit.tasks.schedules import PaperCyclicLR
+from medlit.tasks.unimodal import UnimodalTask
+
+__all__ = ["CaseResults", "ClassificationTask", "EarlyInterventionTask", "PaperCyclicLR", "UnimodalTask"]

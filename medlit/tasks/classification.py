@@ -1,0 +1,265 @@
+"""What every classification task shares: steps, figures over whole sets, optimizer, checkpoints of the trained part."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, cast
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerConfig, OptimizerLRSchedulerConfig
+from rich.console import Console
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from data_modules.batch import ClassificationBatch
+from medlit.checkpoint import TASK_PREFIX, checkpoint_info, restore, trainable_state
+from medlit.errors import CheckpointMismatchError, ConfigurationError, NonFiniteLossError
+from medlit.metrics import classification_metrics
+from medlit.models.base import AdaptedClassifier
+from medlit.report.table import result_table
+from medlit.tasks.results import CaseResults, gather
+from medlit.tasks.schedules import scheduler_config
+
+ModelFactory = Callable[[list[str], int, int], AdaptedClassifier]
+"""Called as ``model(modalities=..., num_classes=..., img_size=...)``."""
+
+Stage = Literal["val", "test"]
+
+
+class ClassificationTask(LightningModule, ABC):
+    """Trains and evaluates a classifier over adapted foundation models.
+
+    Evaluation collects the logits of every case, gathers them over all processes and computes loss and metrics once,
+    on the whole set: the figures do not depend on the batch size or the number of processes. They are logged as
+    ``val/map``, ``test/auroc``, ... for the model's answer and ``val/<head>/map``, ... for its other heads; figures of
+    a single class for the answer, in the test for every head. The rows stay in `case_results`.
+
+    Args:
+        modalities: Names of the modalities, in order; from the data.
+        num_classes: C, number of classes or labels; from the data.
+        img_size: Side of the images, pixels; from the data.
+        class_names: C names; from the data. null: those of the checkpoint, else numbers.
+        multi_label: Whether a case may have several labels; from the data.
+        model: Makes the model, given modalities, num_classes and img_size.
+        loss: Makes the loss, given ``class_weights`` or nothing; it is called with the model's output and the label,
+            and returns its terms by name and their weighted ``total``.
+        optimizer: Makes the optimizer of the trainable parameters; null: AdamW with learning rate 1e-4.
+        scheduler: Makes the learning-rate schedule of the optimizer; null: constant.
+        scheduler_interval: Whether the schedule counts steps or epochs.
+        use_class_weights: Weigh the classes in the training loss by the data's class weights; evaluation never does.
+
+    Raises:
+        ConfigurationError: If settings contradict.
+    """
+
+    case_results: CaseResults | None
+    """Rows of the last validation, test or prediction, the same on every process."""
+    figures: dict[str, dict[str, float]]
+    """Metrics of the last validation or test, by head."""
+
+    def __init__(
+        self,
+        *,
+        modalities: list[str],
+        num_classes: int,
+        img_size: int,
+        class_names: list[str] | None,
+        multi_label: bool,
+        model: ModelFactory,
+        loss: Callable[..., nn.Module],
+        optimizer: OptimizerCallable | None,
+        scheduler: LRSchedulerCallable | None,
+        scheduler_interval: Literal["step", "epoch"],
+        use_class_weights: bool,
+    ) -> None:
+        super().__init__()
+        if class_names is not None and len(class_names) != num_classes:
+            raise ConfigurationError(f"{len(class_names)} class names for {num_classes} classes: {class_names}")
+        self.modalities = list(modalities)
+        self.multi_label = multi_label
+        self.use_class_weights = use_class_weights
+        self._given_class_names = class_names
+        self.class_names = class_names or [str(index) for index in range(num_classes)]
+        self._make_optimizer, self._make_scheduler = optimizer, scheduler
+        self._scheduler_interval = scheduler_interval
+        # mypy sees a callable of positional arguments; jsonargparse's and the models' take them by name.
+        self.model = cast(Any, model)(modalities=self.modalities, num_classes=num_classes, img_size=img_size)
+        self._make_loss = loss
+        self.loss = loss()
+        self.training_loss = self.loss
+        self.strict_loading = False  # a checkpoint has the trained part alone; on_load_checkpoint checks it strictly
+        self.case_results, self.figures = None, {}
+        self._batches: list[CaseResults] = []
+
+    @abstractmethod
+    def heads(self, output: Any) -> dict[str, Tensor]:
+        """Logits (B, C) by head, the model's answer first."""
+
+    @abstractmethod
+    def output_of(self, results: CaseResults) -> Any:
+        """The model's output again, from the rows of a whole set."""
+
+    def gate_weights(self, output: Any) -> Tensor | None:
+        """Weights (B, M) of the modalities, in their order; None for a model without a gate."""
+        return None
+
+    def forward(self, images: dict[str, Tensor], image_mask: dict[str, Tensor] | None = None) -> Any:
+        """The model's output for a batch of images by modality, (B, I, 3, H, W), and their masks (B, I)."""
+        return self.model(images, image_mask)
+
+    # Training
+
+    def setup(self, stage: str) -> None:
+        datamodule = getattr(self.trainer, "datamodule", None)
+        self.multi_label = bool(getattr(datamodule, "multi_label", self.multi_label))
+        if stage == "fit" and self.use_class_weights:
+            weights = getattr(datamodule, "class_weights", None)
+            if weights is None:
+                raise ConfigurationError("use_class_weights needs a DataModule with class_weights; set it to false")
+            self.training_loss = self._make_loss(class_weights=[float(weight) for weight in weights])
+
+    def configure_optimizers(self) -> OptimizerConfig | OptimizerLRSchedulerConfig:
+        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        if not trainable:
+            raise ConfigurationError("no parameter is trainable; give the model an adapter or a head")
+        optimizer: Optimizer = self._make_optimizer(trainable) if self._make_optimizer else AdamW(trainable, lr=1e-4)
+        if self._make_scheduler is None:
+            return {"optimizer": optimizer}
+        schedule = scheduler_config(self._make_scheduler(optimizer), interval=self._scheduler_interval)
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def training_step(self, batch: ClassificationBatch, batch_idx: int) -> Tensor:
+        if "label" not in batch:
+            raise ConfigurationError(f"cases {', '.join(batch['case_id'][:8])} have no label to train with")
+        terms = self.training_loss(self(batch["images"], batch["image_mask"]), batch["label"])
+        total = cast(Tensor, terms["total"])
+        if not torch.isfinite(total):
+            values = ", ".join(f"{name} {float(term):g}" for name, term in terms.items())
+            raise NonFiniteLossError(
+                f"training loss is not finite at epoch {self.current_epoch}, step {self.global_step} ({values}); "
+                f"cases {', '.join(batch['case_id'])}; lower the learning rate, or look at these cases"
+            )
+        figures = {f"train/{'loss' if name == 'total' else name}": term.detach() for name, term in terms.items()}
+        size = len(batch["case_id"])
+        self.log_dict(figures, on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
+        self.log("loss", total.detach(), prog_bar=True, logger=False, batch_size=size)
+        return total
+
+    # Evaluation
+
+    def on_validation_epoch_start(self) -> None:
+        self._batches = []
+
+    on_test_epoch_start = on_predict_epoch_start = on_validation_epoch_start
+
+    def validation_step(self, batch: ClassificationBatch, batch_idx: int) -> None:
+        self._collect(batch)
+
+    def test_step(self, batch: ClassificationBatch, batch_idx: int) -> None:
+        self._collect(batch)
+
+    def predict_step(self, batch: ClassificationBatch, batch_idx: int) -> dict[str, Tensor]:
+        """Logits (B, C) float32 by head."""
+        return self._collect(batch).logits
+
+    def on_validation_epoch_end(self) -> None:
+        self._evaluate("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._evaluate("test")
+
+    def on_test_end(self) -> None:
+        """Print a row per head: the model's answer first."""
+        if self.trainer.is_global_zero and self.case_results is not None:
+            Console().print(result_table(self.figures, title=f"test, {len(self.case_results.case_id)} cases"))
+
+    def on_predict_epoch_end(self) -> None:
+        self._gather("predict")
+
+    def _collect(self, batch: ClassificationBatch) -> CaseResults:
+        """Evaluate a batch and keep its rows on the CPU, in float32."""
+        output = self(batch["images"], batch["image_mask"])
+        label, gate = batch.get("label"), self.gate_weights(output)
+        rows = CaseResults(
+            case_id=list(batch["case_id"]),
+            group_id=list(batch["group_id"]),
+            label=None if label is None else label.cpu(),
+            logits={head: logits.detach().float().cpu() for head, logits in self.heads(output).items()},
+            gate=None if gate is None else gate.detach().float().cpu(),
+        )
+        self._batches.append(rows)
+        return rows
+
+    def _gather(self, stage: str) -> CaseResults:
+        """Gather the rows of the epoch over all processes, and refuse outputs that are not finite."""
+        results, self._batches = gather(self._batches), []
+        if results is None:
+            raise ConfigurationError(f"there are no cases to {stage}; is the split empty?")
+        finite = torch.stack([logits.isfinite().all(dim=1) for logits in results.logits.values()]).all(dim=0)
+        if not finite.all():
+            cases = [results.case_id[row] for row in (~finite).nonzero()[:, 0].tolist()]
+            raise NonFiniteLossError(
+                f"logits of {len(cases)} cases are not finite in {stage} at epoch {self.current_epoch}, "
+                f"step {self.global_step}; cases {', '.join(cases[:8])}{', ...' if cases[8:] else ''}"
+            )
+        self.case_results = results
+        return results
+
+    def _evaluate(self, stage: Stage) -> None:
+        """Log loss and metrics of the whole set; every process logs the same."""
+        results = self._gather(stage)
+        known = results.labelled()
+        if known.label is None or not known.case_id:
+            raise ConfigurationError(f"no case of the {stage} set has a label; without labels use predict")
+        label = known.label.to(self.device)
+        terms = self.loss(self.output_of(known), label)
+        self._log(f"{stage}/", {"loss": float(terms["total"])}, prog_bar=True)
+        self._log(f"{stage}/", {name: float(term) for name, term in terms.items() if name != "total"})
+        if unlabelled := len(results.case_id) - len(known.case_id):
+            self._log(f"{stage}/", {"cases_without_label": float(unlabelled)})
+        self.figures = {}
+        for index, (head, logits) in enumerate(known.logits.items()):
+            names = self.class_names if index == 0 or stage == "test" else None
+            figures = classification_metrics(logits, known.label, class_names=names)
+            self.figures[head] = figures
+            prefix = f"{stage}/" if index == 0 else f"{stage}/{head}/"
+            self._log(prefix, {"map": figures["map"]}, prog_bar=index == 0)
+            self._log(prefix, {name: value for name, value in figures.items() if name != "map"})
+
+    def _log(self, prefix: str, figures: dict[str, float], *, prog_bar: bool = False) -> None:
+        # All processes hold the same value; sync_dist spares Lightning's warning that they may differ.
+        named = {f"{prefix}{name}": value for name, value in figures.items()}
+        self.log_dict(named, prog_bar=prog_bar, sync_dist=True, batch_size=1)
+
+    # Checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the trained part alone, and say what it belongs to."""
+        checkpoint["state_dict"] = {
+            f"{TASK_PREFIX}{name}": tensor for name, tensor in trainable_state(self.model).items()
+        }
+        checkpoint["medlit"] = checkpoint_info(self.model, class_names=self._given_class_names)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Load the trained part, or refuse it; without class names of the data, take those of the checkpoint."""
+        source = str((self._trainer and self._trainer.ckpt_path) or "checkpoint")
+        info = checkpoint.get("medlit")
+        if not isinstance(info, dict):
+            raise CheckpointMismatchError(f"{source}: not a checkpoint of medlit (it has no 'medlit' entry)")
+        state = {name.removeprefix(TASK_PREFIX): tensor for name, tensor in checkpoint["state_dict"].items()}
+        restore(self.model, state, info, source=source, class_names=self._given_class_names)
+        if self._given_class_names is None and info.get("class_names"):
+            self.class_names = self._given_class_names = list(info["class_names"])
+
+
+def check_names(what: str, names: Sequence[str], modalities: Sequence[str]) -> None:
+    """Refuse a setting by modality that names others than the data's.
+
+    Raises:
+        ConfigurationError: Saying which there are.
+    """
+    if strangers := [name for name in names if name not in modalities]:
+        raise ConfigurationError(
+            f"{what} names {', '.join(strangers)}; the data's modalities are {', '.join(modalities)}"
+        )

@@ -1,0 +1,110 @@
+"""What evaluation yields, a row per case: collected by batch, gathered over processes, in the order of the table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+from torch import Tensor, distributed
+
+UNKNOWN_LABEL = -1
+"""Stands for the unknown label of a case (single label); in multi-label sets a row of NaN does."""
+
+
+@dataclass(frozen=True)
+class CaseResults:
+    """Outputs of N cases; C classes, M modalities."""
+
+    case_id: list[str]
+    group_id: list[str]
+    label: Tensor | None
+    """(N,) int64, ``UNKNOWN_LABEL`` where unknown, or (N, C) float32, NaN where unknown; None: no case has one."""
+    logits: dict[str, Tensor]
+    """By head, (N, C) float32 on the CPU; the first head is the model's answer."""
+    gate: Tensor | None
+    """(N, M) float32 weights of the modalities, in their order; None for a model without a gate."""
+
+    @property
+    def answer(self) -> Tensor:
+        """(N, C) logits of the first head."""
+        return next(iter(self.logits.values()))
+
+    def select(self, rows: Sequence[int]) -> "CaseResults":
+        """These rows, in this order."""
+        index = torch.tensor(list(rows), dtype=torch.long)
+        return CaseResults(
+            case_id=[self.case_id[row] for row in rows],
+            group_id=[self.group_id[row] for row in rows],
+            label=None if self.label is None else self.label[index],
+            logits={head: logits[index] for head, logits in self.logits.items()},
+            gate=None if self.gate is None else self.gate[index],
+        )
+
+    def labelled(self) -> "CaseResults":
+        """The rows whose label is known."""
+        if self.label is None:
+            return self.select([])
+        known = self.label >= 0  # false for NaN
+        known = known.all(dim=1) if known.ndim == 2 else known
+        return self.select(known.nonzero()[:, 0].tolist())
+
+    def probabilities(self, head: str, *, multi_label: bool) -> Tensor:
+        """(N, C) float64: softmax over classes, or the sigmoid of each label."""
+        logits = self.logits[head].double()
+        return logits.sigmoid() if multi_label else logits.softmax(dim=1)
+
+
+def join(parts: Sequence[CaseResults]) -> CaseResults:
+    """One after the other; where only some parts have labels the others' are unknown.
+
+    Args:
+        parts: One or more, of the same heads.
+    """
+    labels = [part.label for part in parts]
+    like = next((label for label in labels if label is not None), None)
+    if like is not None:
+        unknown = float("nan") if like.is_floating_point() else UNKNOWN_LABEL
+        parts = [
+            part
+            if part.label is not None
+            else replace(part, label=like.new_full((len(part.case_id), *like.shape[1:]), unknown))
+            for part in parts
+        ]
+    return CaseResults(
+        case_id=[case for part in parts for case in part.case_id],
+        group_id=[group for part in parts for group in part.group_id],
+        label=None if like is None else torch.cat([cast(Tensor, part.label) for part in parts]),
+        logits={head: torch.cat([part.logits[head] for part in parts]) for head in parts[0].logits},
+        gate=None if parts[0].gate is None else torch.cat([cast(Tensor, part.gate) for part in parts]),
+    )
+
+
+def gather(batches: Sequence[CaseResults]) -> CaseResults | None:
+    """The whole set on every process, each case once, in the order of the table.
+
+    Process r of W evaluates the cases r, r + W, r + 2W, ... and some a second time, so that all have as many; the rows
+    are dealt back in turn, and of each case the first is kept.
+
+    Args:
+        batches: What this process has evaluated, in order.
+
+    Returns:
+        The same rows on every process; None if no process has evaluated anything.
+    """
+    local = join(batches) if batches else None
+    shares: list[CaseResults | None] = [local]
+    if distributed.is_available() and distributed.is_initialized():
+        shares = [None] * distributed.get_world_size()
+        distributed.all_gather_object(shares, local)
+    parts = [share for share in shares if share is not None]
+    return _deal_back(parts) if parts else None
+
+
+def _deal_back(parts: Sequence[CaseResults]) -> CaseResults:
+    """Row 0 of each part, then row 1 of each, ...; of rows with the same case the first."""
+    whole = join(parts)
+    turns = [(turn, rank) for rank, part in enumerate(parts) for turn in range(len(part.case_id))]
+    first: dict[str, int] = {}
+    for row in sorted(range(len(turns)), key=turns.__getitem__):
+        first.setdefault(whole.case_id[row], row)
+    return whole.select(list(first.values()))

@@ -1,0 +1,97 @@
+"""Learning-rate schedules that torch lacks, and what Lightning has to know of a schedule."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from lightning.pytorch.utilities.types import LRSchedulerConfigType
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, ReduceLROnPlateau
+
+from medlit.errors import ConfigurationError
+
+SchedulerFactory = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
+
+
+class PaperCyclicLR(CyclicLR):
+    """Triangular cycles whose amplitude shrinks by a factor from cycle to cycle, as Early Intervention is trained.
+
+    ``lr = base_lr + (max_lr - base_lr) * triangle(step) * amplitude_decay ** cycle``, cycle = 0, 1, ... Unlike
+    CyclicLR with a lambda for a scale function its whole state is kept in a checkpoint, so that training resumes where
+    it stopped.
+
+    Reference: released code of arXiv 2603.17514 (1e-5 to 1e-3, up-phase of 4 epochs, x 0.8 a cycle).
+
+    Args:
+        optimizer: What is scheduled.
+        step_size_up: Steps of the rising half of a cycle.
+        base_lr: Lowest learning rate, at the ends of a cycle.
+        max_lr: Highest learning rate, in the middle of the first cycle.
+        step_size_down: Steps of the falling half; null: as many as up.
+        amplitude_decay: Factor on the amplitude from cycle to cycle, in (0, 1].
+        cycle_momentum: Move the momentum against the learning rate, as the released code does without saying so;
+            off, the optimizer's own momentum acts.
+        base_momentum: Lowest momentum, if it moves.
+        max_momentum: Highest momentum, if it moves.
+        last_epoch: Index of the last step; -1 starts anew.
+
+    Raises:
+        ConfigurationError: If a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        *,
+        step_size_up: int,
+        base_lr: float = 1e-5,
+        max_lr: float = 1e-3,
+        step_size_down: int | None = None,
+        amplitude_decay: float = 0.8,
+        cycle_momentum: bool = False,
+        base_momentum: float = 0.8,
+        max_momentum: float = 0.9,
+        last_epoch: int = -1,
+    ) -> None:
+        if step_size_up < 1 or (step_size_down is not None and step_size_down < 1):
+            raise ConfigurationError(
+                f"step_size_up and step_size_down count steps, got {step_size_up}, {step_size_down}"
+            )
+        if not 0 < amplitude_decay <= 1:
+            raise ConfigurationError(f"amplitude_decay must be in (0, 1], got {amplitude_decay}")
+        self.amplitude_decay = amplitude_decay
+        super().__init__(
+            optimizer,
+            base_lr=base_lr,
+            max_lr=max_lr,
+            step_size_up=step_size_up,
+            step_size_down=step_size_down,
+            cycle_momentum=cycle_momentum,
+            base_momentum=base_momentum,
+            max_momentum=max_momentum,
+            last_epoch=last_epoch,
+        )
+
+    def scale_fn(self, x: float) -> float:
+        """Factor on the amplitude of cycle x = 1, 2, ..."""
+        return float(self.amplitude_decay ** (x - 1))
+
+
+def scheduler_config(
+    scheduler: LRScheduler | ReduceLROnPlateau, *, interval: Literal["step", "epoch"]
+) -> LRSchedulerConfigType:
+    """What Lightning has to know: when to step, and for a plateau what to watch.
+
+    A plateau steps after every epoch whatever ``interval`` says: its metric is one of validation.
+
+    Raises:
+        ConfigurationError: If a plateau does not say what it watches.
+    """
+    if not isinstance(scheduler, ReduceLROnPlateau):
+        return {"scheduler": scheduler, "interval": interval}
+    monitor = getattr(scheduler, "monitor", None)
+    if monitor is None:
+        raise ConfigurationError(
+            "torch's ReduceLROnPlateau does not say which metric it watches; use class_path: "
+            "lightning.pytorch.cli.ReduceLROnPlateau with init_args: {monitor: val/map, mode: max}"
+        )
+    return {"scheduler": scheduler, "interval": "epoch", "monitor": monitor}
