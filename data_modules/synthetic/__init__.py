@@ -1,0 +1,1 @@
+"""Look-alike trees of the data sets: official layout, drawn pictures, a signal that can be learned."""
