@@ -39,7 +39,7 @@ def test_the_reader_of_the_release_takes_it(tree):
     rows = read_meta(tree)
     splits = read_indexes(tree, rows=len(rows))
     assert {split: len(indexes) for split, indexes in splits.items()} == {"train": 33, "val": 9, "test": 18}
-    assert sorted(sum(splits.values(), [])) == list(range(60))
+    assert sorted(row for indexes in splits.values() for row in indexes) == list(range(60))
     folder = ImageFolder(tree / "images")
     for row in rows:
         for path in row.images.values():
