@@ -40,20 +40,7 @@ def main(args: list[str]) -> int:
         ConfigurationError: If the configuration is not valid, or contradicts what is there.
     """
     try:
-        MedlitCLI(
-            LightningModule,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            trainer_defaults={"use_distributed_sampler": False},  # the DataModules' samplers know the processes
-            seed_everything_default=0,
-            parser_kwargs={"prog": "medlit", "exit_on_error": False, "allow_abbrev": False},
-            auto_configure_optimizers=False,  # tasks take theirs as arguments
-            load_from_checkpoint_support=False,  # a checkpoint never changes the configuration
-            args=args,
-        )
+        MedlitCLI(args)
     except MisconfigurationException as error:
         raise ConfigurationError(str(error)) from error
     return 0
@@ -76,7 +63,27 @@ class SaveConfig(SaveConfigCallback):
 
 
 class MedlitCLI(LightningCLI):
-    """LightningCLI with a run folder, data linked to the task, and errors in one line."""
+    """LightningCLI with a run folder, data linked to the task, and errors in one line.
+
+    Args:
+        args: The verb and what follows it.
+    """
+
+    def __init__(self, args: list[str]) -> None:
+        super().__init__(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            trainer_defaults={"use_distributed_sampler": False},  # the DataModules' samplers know the processes
+            seed_everything_default=0,
+            parser_kwargs={"prog": "medlit", "exit_on_error": False, "allow_abbrev": False},
+            auto_configure_optimizers=False,  # tasks take theirs as arguments
+            load_from_checkpoint_support=False,  # a checkpoint never changes the configuration
+            args=args,
+        )
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--seed_everything", type=int, default=0, help="Seed of everything random.")
