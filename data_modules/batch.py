@@ -12,9 +12,9 @@ class ClassificationSample(TypedDict):
     """
 
     images: dict[str, Tensor]
-    """By modality, (I, 3, H, W) float32, RGB in [0, 1]; I may differ between modalities. An absent modality has no key."""
+    """By modality, (I, 3, H, W) float32, RGB in [0, 1]; I differs between modalities. An absent one has no key."""
     label: NotRequired[Tensor]
-    """Scalar int64 (single label) or (C,) float32 of zeros and ones (multi-label); missing where the label is unknown."""
+    """Scalar int64 (single label) or (C,) float32 of zeros and ones (multi-label); missing where it is unknown."""
     case_id: str
     group_id: str
 

@@ -6,13 +6,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-COLUMNS = (
+HEADER = (
     "case_num,diagnosis,seven_point_score,pigment_network,streaks,pigmentation,regression_structures,dots_and_globules,"
     "blue_whitish_veil,vascular_structures,level_of_diagnostic_difficulty,elevation,location,sex,management,clinic,derm,"
     "case_id,notes"
-).split(",")
+)
+COLUMNS = HEADER.split(",")
 
-DIAGNOSES = ("basal cell carcinoma", "clark nevus", "blue nevus", "melanoma (in situ)", "seborrheic keratosis", "lentigo")
+DIAGNOSES = (
+    "basal cell carcinoma",
+    "clark nevus",
+    "blue nevus",
+    "melanoma (in situ)",
+    "seborrheic keratosis",
+    "lentigo",
+)
 
 CRITERIA = {
     "pigment_network": ("absent", "typical", "atypical"),
