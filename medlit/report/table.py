@@ -17,8 +17,12 @@ COLUMNS = {
 }
 """Metrics of the table by their key, with the heading of their column."""
 
-_HYPHENATED = {"sensitivity": "sensi-\ntivity", "specificity": "speci-\nficity"}
-"""The table fits 80 columns."""
+_NARROW = {
+    "balanced accuracy": "balanced\naccuracy",
+    "sensitivity": "sensi-\ntivity",
+    "specificity": "speci-\nficity",
+}
+"""Headings in two lines, so that the table fits a terminal of 80 columns."""
 
 Rows = Mapping[str, Mapping[str, float]]
 """By name of the row, metrics by key; keys that are no column are not shown."""
@@ -31,10 +35,10 @@ def result_table(rows: Rows, *, title: str | None = None) -> Table:
         rows: By name of the row, metrics by key.
         title: Above the table.
     """
-    table = Table(title=title, title_justify="left", box=SIMPLE)
-    table.add_column("")
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
     for heading in COLUMNS.values():
-        table.add_column(_HYPHENATED.get(heading, heading), justify="right")
+        table.add_column(_NARROW.get(heading, heading), justify="right")
     for name, figures in rows.items():
         table.add_row(name, *_cells(figures))
     return table

@@ -119,6 +119,9 @@ class ClassificationTask(LightningModule, ABC):
                 raise ConfigurationError("use_class_weights needs a DataModule with class_weights; set it to false")
             self.training_loss = self._make_loss(class_weights=[float(weight) for weight in weights])
 
+    def on_fit_start(self) -> None:
+        self.train()  # Lightning trains a task that was tested before in evaluation mode
+
     def configure_optimizers(self) -> OptimizerConfig | OptimizerLRSchedulerConfig:
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
         if not trainable:
@@ -135,7 +138,7 @@ class ClassificationTask(LightningModule, ABC):
         terms = self.training_loss(self(batch["images"], batch["image_mask"]), batch["label"])
         total = cast(Tensor, terms["total"])
         if not torch.isfinite(total):
-            values = ", ".join(f"{name} {float(term):g}" for name, term in terms.items())
+            values = ", ".join(f"{name} {float(term.detach()):g}" for name, term in terms.items())
             raise NonFiniteLossError(
                 f"training loss is not finite at epoch {self.current_epoch}, step {self.global_step} ({values}); "
                 f"cases {', '.join(batch['case_id'])}; lower the learning rate, or look at these cases"
@@ -143,7 +146,7 @@ class ClassificationTask(LightningModule, ABC):
         figures = {f"train/{'loss' if name == 'total' else name}": term.detach() for name, term in terms.items()}
         size = len(batch["case_id"])
         self.log_dict(figures, on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
-        self.log("loss", total.detach(), prog_bar=True, logger=False, batch_size=size)
+        self.log("loss", total.detach(), prog_bar=True, logger=False, sync_dist=True, batch_size=size)
         return total
 
     # Evaluation

@@ -114,6 +114,7 @@ class EarlyInterventionTask(ClassificationTask):
 
     def on_fit_start(self) -> None:
         """Start from the unimodal runs, unless a training is resumed (its checkpoint holds what came of them)."""
+        super().on_fit_start()
         if self.trainer.ckpt_path is not None:
             return
         if not self.init_from:

@@ -1,0 +1,32 @@
+"""Trains, tests and predicts the tiny set in a fresh process: ``python -m ... FOLDER DEVICES BATCH_SIZE PRECISION``."""
+
+import json
+import sys
+from pathlib import Path
+
+from medlit.callbacks import BestCheckpoint, PredictionWriter, RunManifest
+from tests.medlit.tasks.tiny import TinyDataModule, early_intervention, trainer
+
+
+def main(folder: Path, devices: int, batch_size: int, precision: str) -> None:
+    settings = {
+        "devices": devices,
+        "strategy": "auto" if devices == 1 else "ddp_fork",
+        "precision": precision,
+        "max_epochs": 2,
+        "callbacks": [BestCheckpoint(), PredictionWriter("csv"), RunManifest()],
+    }
+    runner, task, data = trainer(folder, **settings), early_intervention(), TinyDataModule(batch_size=batch_size)
+    runner.fit(task, datamodule=data)
+    fitted = {name: float(value) for name, value in runner.callback_metrics.items()}
+    runner.test(task, datamodule=data, ckpt_path=str(folder / "checkpoints/last.ckpt"), weights_only=True)
+    tested = {name: float(value) for name, value in runner.callback_metrics.items()}
+    data = TinyDataModule(batch_size=batch_size, labelled=False)
+    data.predict_split = "all"
+    last = str(folder / "checkpoints/last.ckpt")
+    runner.predict(task, datamodule=data, ckpt_path=last, weights_only=True, return_predictions=False)
+    (folder / "figures.json").write_text(json.dumps(fitted | tested))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -1,0 +1,47 @@
+"""Two processes see what one sees, and low precision trains, tests and predicts."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(folder: Path, *, devices: int, batch_size: int, precision: str = "32-true") -> None:
+    """In a process of its own: a fork after a backward pass hangs."""
+    folder.mkdir()
+    script = [sys.executable, "-m", "tests.medlit.tasks.run_processes"]
+    options = [str(folder), str(devices), str(batch_size), precision]
+    done = subprocess.run([*script, *options], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def predictions(folder: Path, split: str) -> pl.DataFrame:
+    return pl.read_csv(folder / f"predictions_{split}.csv")
+
+
+@pytest.mark.slow
+def test_two_processes_agree_with_one(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    run(one, devices=1, batch_size=4)
+    run(two, devices=2, batch_size=2)
+    figures = [json.loads((folder / "figures.json").read_text()) for folder in (one, two)]
+    assert figures[0].keys() == figures[1].keys()
+    assert figures[1] == pytest.approx(figures[0], abs=1e-4, nan_ok=True)
+    for split in ("test", "all"):
+        expected, found = predictions(one, split), predictions(two, split)
+        assert found["case_id"].to_list() == [f"c{case}" for case in range(13)]
+        for column in expected.columns:
+            if "prob" in column or column.startswith("gate"):
+                assert found[column].to_list() == pytest.approx(expected[column].to_list(), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_low_precision_trains_tests_and_predicts(tmp_path):
+    run(tmp_path / "bf16", devices=1, batch_size=4, precision="bf16-mixed")
+    for split in ("test", "all"):
+        assert predictions(tmp_path / "bf16", split)["prob_MEL"].n_unique() > 1
