@@ -17,6 +17,13 @@ LIGHTNING_VERBS = {
 
 OK, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
+NOISE = (
+    "\N{ELECTRIC LIGHT BULB} Tip",  # Lightning's advertisements
+    "`weights_only` was not set",  # said of saving, where it has no choice
+    "`isinstance(treespec, LeafSpec)`",  # Lightning's use of torch
+)
+"""Logs and warnings that begin so say nothing that a user could act upon."""
+
 
 def main(args: list[str] | None = None) -> int:
     """Carry out one command line.
@@ -125,10 +132,13 @@ def _send_chatter_to_stdout() -> None:
     import warnings
 
     handler = logging.StreamHandler(sys.stdout)
-    handler.addFilter(lambda record: "\N{ELECTRIC LIGHT BULB}" not in record.getMessage())  # Lightning's advertisements
+    handler.addFilter(lambda record: not record.getMessage().removeprefix("FutureWarning: ").startswith(NOISE))
     logging.basicConfig(format="%(message)s", handlers=[handler])
-    logging.captureWarnings(True)
-    warnings.formatwarning = lambda message, category, *_, **__: f"{category.__name__}: {message}"
+
+    def show(message: Warning | str, category: type[Warning], *_: object) -> None:
+        logging.getLogger("py.warnings").warning("%s: %s", category.__name__, message)
+
+    warnings.showwarning = show
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The verbs of Lightning's Trainer on tasks and DataModules from YAML: fit, validate, test, predict."""
 
 import argparse
+import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from medlit.config_errors import explain, refuse_unheard
 from medlit.config_source import config_files, read_settings
 from medlit.errors import ConfigurationError, WeightsNotFoundError
 
-FROM_DATA = ("num_classes", "modalities", "img_size", "class_names")
+FROM_DATA = ("num_classes", "modalities", "img_size", "class_names", "multi_label")
 """What a task takes from its DataModule once that exists."""
 
 PARSE_LINKS = {"data.init_args.seed": "seed_everything", "trainer.default_root_dir": "run_dir"}
@@ -39,6 +41,7 @@ def main(args: list[str]) -> int:
     Raises:
         ConfigurationError: If the configuration is not valid, or contradicts what is there.
     """
+    logging.getLogger("lightning").handlers.clear()  # its own writes to standard error, which is for errors
     try:
         MedlitCLI(args)
     except MisconfigurationException as error:
@@ -110,8 +113,8 @@ class MedlitCLI(LightningCLI):
             parser.add_argument(
                 "--test_after_fit", type=bool, default=True, help="Test the best checkpoint after training."
             )
-        # Tensors only; tasks print their own table and write their own predictions.
-        defaults = {"weights_only": True, "verbose": False, "return_predictions": False}
+        # Tensors only; tasks print their own table of a test, callbacks write predictions.
+        defaults = {"weights_only": True, "verbose": subcommand != "test", "return_predictions": False}
         arguments = self._subcommand_method_arguments[subcommand]
         parser.set_defaults({name: value for name, value in defaults.items() if name in arguments})
         return parser
@@ -163,7 +166,7 @@ class MedlitCLI(LightningCLI):
         if not best:
             say("test after fit: no checkpoint was kept, nothing to test")
             return
-        say(f"test after fit: {best}")
+        say(f"test after fit: {os.path.relpath(best)}")
         self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, verbose=False, weights_only=True)
 
 
