@@ -3,13 +3,13 @@
 Rows are counted as the index files count them, from 0; lines as an editor shows them, the header being line 1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from data_modules.errors import DatasetNotFoundError, SplitLeakageError, TableError, nearest
+from data_modules.errors import DataError, DatasetNotFoundError, SplitLeakageError, TableError, nearest
 from data_modules.skin.labels import CRITERIA, known_values
 from data_modules.splits import Split
 
@@ -85,14 +85,10 @@ def read_meta(
         TableError: If a column is missing, a cell holds an unknown value, or a case number appears twice.
     """
     check_root(root)
-    needed = ["case_num", *modalities, *(targets if labelled else ())]
-    columns = _read_csv(root, META, needed)
-    _check_unique(columns["case_num"])
+    columns = read_columns(root, META, ["case_num", *modalities, *(targets if labelled else ())])
+    for fault in meta_faults(columns, modalities=modalities, targets=targets):
+        raise fault
     known = {column: columns[column] for column in targets if column in columns}
-    for column, values in known.items():
-        _check_known(column, values)
-    for modality in modalities:
-        _check_filled(modality, columns[modality])
     return [
         Derm7ptRow(
             case_id=case_id or "",
@@ -120,26 +116,75 @@ def read_indexes(root: Path, *, rows: int) -> dict[Split, list[int]]:
         TableError: If an entry is no integer, names no row, or appears twice in its file.
         SplitLeakageError: If two files name the same row.
     """
-    splits: dict[Split, list[int]] = {}
-    owner: dict[int, Split] = {}
-    for split, file in INDEXES.items():
-        splits[split] = []
-        for line, text in enumerate(_read_csv(root, file, ["indexes"])["indexes"]):
-            row = _parse_index(text, where=place(file, line), rows=rows)
-            if owner.get(row) == split:
-                raise TableError(f"{place(file, line)}, column indexes: {row} is there twice; remove one of the lines")
-            if row in owner:
-                raise SplitLeakageError(
-                    f"{place(file, line)}, column indexes: {row} is in {INDEXES[owner[row]]} too: a case may be in one "
-                    "split only; remove it from one of the files"
-                )
-            owner[row] = split
-            splits[split].append(row)
+    splits, faults = scan_indexes(root, rows=rows)
+    for fault in faults:
+        raise fault
     return splits
 
 
-def _read_csv(root: Path, file: str, needed: Sequence[str]) -> dict[str, list[str | None]]:
-    """Columns as lists of stripped strings, None where empty, so that no polars object reaches a worker."""
+def scan_indexes(root: Path, *, rows: int) -> tuple[dict[Split, list[int]], list[DataError]]:
+    """Read the three index files and go on after a fault.
+
+    Args:
+        root: Folder that holds ``meta/``.
+        rows: Rows of meta.csv.
+
+    Returns:
+        The sound entries by split, in the order of the files, and what is wrong with the others.
+    """
+    splits: dict[Split, list[int]] = {split: [] for split in INDEXES}
+    owner: dict[int, Split] = {}
+    faults: list[DataError] = []
+    for split, file in INDEXES.items():
+        try:
+            entries = read_columns(root, file, ["indexes"])["indexes"]
+        except (DatasetNotFoundError, TableError) as error:
+            faults.append(error)
+            continue
+        for line, text in enumerate(entries):
+            try:
+                row = _parse_index(text, where=f"{place(file, line)}, column indexes", rows=rows)
+                _check_unowned(row, split, owner, where=f"{place(file, line)}, column indexes")
+            except (TableError, SplitLeakageError) as error:
+                faults.append(error)
+                continue
+            owner[row] = split
+            splits[split].append(row)
+    return splits, faults
+
+
+def meta_faults(
+    columns: Mapping[str, Sequence[str | None]], *, modalities: Sequence[str], targets: Sequence[str]
+) -> Iterator[TableError]:
+    """All that is wrong with the cells of meta.csv.
+
+    Args:
+        columns: The table; columns that it lacks are not looked at.
+        modalities: Columns with image paths, which may not be empty.
+        targets: The diagnosis and criteria, which may hold known values only.
+    """
+    yield from _repeated_cases(columns.get("case_num", ()))
+    for column in targets:
+        yield from _unknown_values(column, columns.get(column, ()))
+    for modality in modalities:
+        for row, path in enumerate(columns.get(modality, ())):
+            if path is None:
+                where = f"{place(META, row)}, column {modality}"
+                yield TableError(f"{where}: no image; fill in its path or remove the row")
+
+
+def read_columns(root: Path, file: str, needed: Sequence[str]) -> dict[str, list[str | None]]:
+    """Columns of a table as lists of stripped strings, None where empty: no polars object may reach a worker.
+
+    Args:
+        root: Folder that holds ``meta/``.
+        file: The table, below the root.
+        needed: Columns that have to exist.
+
+    Raises:
+        DatasetNotFoundError: If there is no such file.
+        TableError: If it is no CSV table, or lacks a column.
+    """
     if not (root / file).is_file():
         raise DatasetNotFoundError(f"Derm7pt is incomplete: no {file} below {root}; copy it from release_v0")
     try:
@@ -156,39 +201,41 @@ def _read_csv(root: Path, file: str, needed: Sequence[str]) -> dict[str, list[st
     return {name: stripped.get_column(name).to_list() for name in stripped.columns}
 
 
-def _check_unique(case_ids: Sequence[str | None]) -> None:
+def _repeated_cases(case_ids: Sequence[str | None]) -> Iterator[TableError]:
     first: dict[str, int] = {}
     for row, case_id in enumerate(case_ids):
+        where = f"{place(META, row)}, column case_num"
         if case_id is None:
-            raise TableError(f"{place(META, row)}, column case_num: empty; give the case a number")
-        if case_id in first:
-            earlier = first[case_id]
-            raise TableError(
-                f"{place(META, row)}, column case_num: {case_id!r} is on line {earlier + 2} too; make them differ"
-            )
-        first[case_id] = row
+            yield TableError(f"{where}: empty; give the case a number")
+        elif case_id in first:
+            yield TableError(f"{where}: {case_id!r} is on line {first[case_id] + 2} too; make them differ")
+        else:
+            first[case_id] = row
 
 
-def _check_known(column: str, values: Sequence[str | None]) -> None:
+def _unknown_values(column: str, values: Sequence[str | None]) -> Iterator[TableError]:
     allowed = known_values(column)
     for row, value in enumerate(values):
         if value is not None and value not in allowed:
-            raise TableError(f"{place(META, row)}, column {column}: unknown value {value!r}; {nearest(value, allowed)}")
-
-
-def _check_filled(modality: str, paths: Sequence[str | None]) -> None:
-    for row, path in enumerate(paths):
-        if path is None:
-            raise TableError(f"{place(META, row)}, column {modality}: no image; fill in its path or remove the row")
+            where = f"{place(META, row)}, column {column}"
+            yield TableError(f"{where}: unknown value {value!r}; {nearest(value, allowed)}")
 
 
 def _parse_index(text: str | None, *, where: str, rows: int) -> int:
     try:
         row = int(text or "")
     except ValueError:
-        raise TableError(
-            f"{where}, column indexes: {text!r} is no row number; copy the file anew from release_v0"
-        ) from None
+        raise TableError(f"{where}: {text!r} is no row number; copy the file anew from release_v0") from None
     if not 0 <= row < rows:
-        raise TableError(f"{where}, column indexes: {row} is out of range, {META} has rows 0 to {rows - 1}")
+        raise TableError(f"{where}: {row} is out of range, {META} has rows 0 to {rows - 1}")
     return row
+
+
+def _check_unowned(row: int, split: Split, owner: Mapping[int, Split], *, where: str) -> None:
+    if owner.get(row) == split:
+        raise TableError(f"{where}: {row} is there twice; remove one of the lines")
+    if row in owner:
+        raise SplitLeakageError(
+            f"{where}: {row} is in {INDEXES[owner[row]]} too: a case may be in one split only; remove it from one of "
+            "the files"
+        )
