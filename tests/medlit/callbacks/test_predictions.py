@@ -1,0 +1,67 @@
+"""One row per case, in the columns that a run folder promises."""
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from medlit.callbacks import PredictionWriter
+from medlit.callbacks.files import write_whole
+from medlit.callbacks.predictions import prediction_columns
+from medlit.tasks import CaseResults
+from tests.medlit.tasks.tiny import CLASSES, TinyDataModule, early_intervention, trainer, unimodal
+
+ANSWER = [f"{kind}_{name}" for kind in ("prob", "logit") for name in CLASSES]
+
+
+def runner(folder, format):
+    return trainer(folder, callbacks=[PredictionWriter(format)], enable_checkpointing=False)
+
+
+@pytest.mark.parametrize("format", ["parquet", "csv"])
+def test_early_intervention_writes_the_answer_each_modality_and_the_gate(format, tmp_path):
+    task = early_intervention()
+    runner(tmp_path, format).test(task, datamodule=TinyDataModule(), verbose=False)
+    path = tmp_path / f"predictions_test.{format}"
+    table = pl.read_parquet(path) if format == "parquet" else pl.read_csv(path)
+    modalities = [f"{modality}_{column}" for modality in ("clinic", "derm") for column in ANSWER]
+    assert table.columns == ["case_id", "group_id", "label", *ANSWER, *modalities, "gate_clinic", "gate_derm"]
+    assert table["case_id"].to_list() == [f"c{case}" for case in range(13)]
+    assert table["label"].to_list() == [case % 3 for case in range(13)]
+    assert np.allclose(table.select([f"prob_{name}" for name in CLASSES]).to_numpy().sum(axis=1), 1)
+    logits = table.select([f"derm_logit_{name}" for name in CLASSES]).to_numpy()
+    assert np.allclose(logits, task.case_results.logits["derm"].numpy(), atol=1e-6)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_prediction_of_a_split_needs_no_labels(tmp_path):
+    data = TinyDataModule(labelled=False)
+    data.predict_split = "all"
+    runner(tmp_path, "parquet").predict(unimodal(), datamodule=data)
+    table = pl.read_parquet(tmp_path / "predictions_all.parquet")
+    assert table.columns == ["case_id", "group_id", "label", *ANSWER]
+    assert table["label"].null_count() == 13
+
+
+def test_several_labels_have_a_column_each_and_sigmoids():
+    results = CaseResults(
+        case_id=["a", "b"],
+        group_id=["a", "b"],
+        label=torch.tensor([[1.0, 0.0, 1.0], [float("nan")] * 3]),
+        logits={"derm": torch.tensor([[0.0, 2.0, 3.0], [1.0, -1.0, 3.0]])},
+        gate=None,
+    )
+    columns = prediction_columns(unimodal(multi_label=True), results)
+    assert columns["label_BCC"] == [1, None]
+    assert columns["label_NEV"] == [0, None]
+    assert columns["prob_BCC"].tolist() == pytest.approx([0.5, 0.7310586])
+
+
+def test_a_file_is_whole_or_not_there(tmp_path):
+    def broken(path):
+        path.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_whole(tmp_path / "new" / "a.csv", broken)
+    assert list((tmp_path / "new").iterdir()) == []
