@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     Logits = NDArray[np.float64]
 
 MODALITIES = ("clinic", "derm")
-FUSED, MEAN = "Early Intervention", "mean of the unimodal logits"
+FUSED, MEAN = "Early Intervention", "mean of the two"
+"""Rows of the table: EI's fused logits, and the mean of the unimodal logits."""
 OVERLAY = "overlays/tiny.yaml"
 RESULTS = "results.md"
 

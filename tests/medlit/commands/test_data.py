@@ -1,0 +1,48 @@
+"""``medlit data``: what it prints, and its exit codes."""
+
+import pytest
+
+from data_modules.errors import DataSettingsError
+from medlit.commands import data
+
+
+@pytest.fixture
+def root(tmp_path):
+    assert data.main(["synth", "derm7pt", "--root", str(tmp_path / "set"), "--cases", "50", "--img_size", "48"]) == 0
+    return tmp_path / "set"
+
+
+def test_a_look_alike_is_written_and_found_sound(root, capsys):
+    assert data.main(["check", "derm7pt", "--root", str(root)]) == 0
+    said = capsys.readouterr().out
+    assert "path in another case" in said
+    assert "Sound: nothing to mend" in said
+
+
+def test_what_to_do_next_is_said(tmp_path, capsys):
+    data.main(["synth", "derm7pt", "--root", str(tmp_path), "--cases", "10", "--img_size", "24"])
+    assert f"medlit data check derm7pt --root {tmp_path}" in capsys.readouterr().out
+
+
+def test_unsound_data_exit_with_2_and_every_fault_named(root, capsys):
+    (root / "meta/test_indexes.csv").unlink()
+    images = sorted((root / "images/GAL").iterdir())
+    for path in images:
+        path.unlink()
+    assert data.main(["check", "derm7pt", "--root", str(root), "--most", "3"]) == 2
+    said = capsys.readouterr().out
+    assert f"missing image: {len(images)}" in said
+    assert f"and {len(images) - 3} more" in said
+    assert f"{len(images) + 1} faults: training would not be sound" in said
+
+
+def test_somebody_elses_folder_is_left_alone(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataSettingsError, match="not empty"):
+        data.main(["synth", "derm7pt", "--root", str(tmp_path)])
+
+
+def test_an_unknown_set_is_refused():
+    with pytest.raises(SystemExit) as stop:
+        data.main(["check", "derm8pt", "--root", "."])
+    assert stop.value.code == 2
