@@ -28,6 +28,10 @@ import tempfile
 import warnings
 from pathlib import Path
 
+warnings.filterwarnings(
+    "ignore", module="lightning|tqdm"
+)  # before the imports: advice on workers, progress bars and names of torch
+
 import albumentations as A
 import polars as pl
 import torch
@@ -41,7 +45,6 @@ from medlit.peft import MoRConfig
 from medlit.report import markdown_table
 from medlit.tasks import EarlyInterventionTask
 
-warnings.filterwarnings("ignore", module="lightning|tqdm")  # advice on workers, progress bars and names of torch
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 SEED = 0
 WORK = Path(tempfile.mkdtemp())
