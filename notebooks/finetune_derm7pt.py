@@ -28,9 +28,8 @@ import tempfile
 import warnings
 from pathlib import Path
 
-warnings.filterwarnings(
-    "ignore", module="lightning|tqdm"
-)  # before the imports: advice on workers, progress bars and names of torch
+# Before the imports, for tqdm advises while it is imported.
+warnings.filterwarnings("ignore", module="lightning|tqdm")
 
 import albumentations as A
 import polars as pl
