@@ -153,6 +153,7 @@ class ClassificationDataModule(LightningDataModule, ABC):
         )
 
     def train_dataloader(self) -> DataLoader[ClassificationSample]:
+        """Batches of the training split, augmented, classes balanced where asked for."""
         dataset = self.dataset("train", training=True)
         sampler = TrainingSampler(
             dataset,
@@ -165,12 +166,15 @@ class ClassificationDataModule(LightningDataModule, ABC):
         return self._loader(dataset, sampler)
 
     def val_dataloader(self) -> DataLoader[ClassificationSample]:
+        """Batches of the validation split."""
         return self._evaluation_loader("val")
 
     def test_dataloader(self) -> DataLoader[ClassificationSample]:
+        """Batches of the test split."""
         return self._evaluation_loader("test")
 
     def predict_dataloader(self) -> DataLoader[ClassificationSample]:
+        """Batches of the cases that ``predict_split`` names."""
         return self._evaluation_loader(self.predict_split)
 
     # What a task, a report or a notebook asks.

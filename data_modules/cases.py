@@ -51,6 +51,7 @@ def locate_images(cases: Sequence[Case], *, folder: ImageFolder, modalities: Seq
     missing: list[ImageNotFoundError] = []
 
     def found(file: ImageFile) -> ImageFile:
+        """The file where it lies; a missing one is kept for the message."""
         try:
             return replace(file, path=str(folder.find(file.path, where=file.where)))
         except ImageNotFoundError as error:

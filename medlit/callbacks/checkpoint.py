@@ -29,6 +29,7 @@ class BestCheckpoint(ModelCheckpoint):
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write into the run folder."""
         self.dirpath = str(Path(trainer.default_root_dir).resolve() / "checkpoints")
         with warnings.catch_warnings():
             # A run that is resumed, or overwritten as asked, writes where there are checkpoints already.

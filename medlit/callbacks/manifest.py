@@ -44,26 +44,33 @@ class RunManifest(Callback):
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what is known before the first step; print the global batch."""
         if trainer.is_global_zero:
             print(global_batch_line(trainer))
         self._begin(trainer, pl_module, "fit")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that training ended."""
         self._end(trainer, "fit", "interrupted" if trainer.interrupted else "finished")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that a test starts."""
         self._begin(trainer, pl_module, "test")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that the test ended."""
         self._end(trainer, "test", "finished")
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that a prediction starts."""
         self._begin(trainer, pl_module, "predict")
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that the prediction ended."""
         self._end(trainer, "predict", "finished")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Note what stopped the run."""
         if trainer.state.fn is not None:
             stage = {"fit": "fit", "test": "test", "predict": "predict"}.get(trainer.state.fn.value)
             if stage is not None:

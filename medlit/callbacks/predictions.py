@@ -27,9 +27,11 @@ class PredictionWriter(Callback):
         self.format = format
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the rows of the test."""
         self._write(trainer, pl_module, "test")
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the rows of the prediction."""
         datamodule = getattr(trainer, "datamodule", None)
         self._write(trainer, pl_module, str(getattr(datamodule, "predict_split", "predict")))
 

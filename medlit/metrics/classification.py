@@ -83,6 +83,7 @@ class _Counts:
 
     @classmethod
     def of(cls, target: Tensor, decision: Tensor) -> "_Counts":
+        """Count decisions (N, C) against targets (N, C), both bool."""
         positives = target.sum(dim=0).double()
         return cls(
             (target & decision).sum(dim=0).double(),
@@ -92,12 +93,15 @@ class _Counts:
         )
 
     def sensitivity(self) -> Tensor:
-        return self.true_positives / self.positives  # 0 / 0 is NaN: undefined
+        """Share of the positives that were found; NaN for a class without any."""
+        return self.true_positives / self.positives
 
     def specificity(self) -> Tensor:
+        """Share of the negatives that were left alone."""
         return 1 - self.false_positives / self.negatives
 
     def f1(self) -> Tensor:
+        """Harmonic mean of precision and sensitivity; NaN for a class without positives."""
         undefined = self.positives == 0
         score = 2 * self.true_positives / (self.true_positives + self.false_positives + self.positives)
         return score.masked_fill(undefined, float("nan"))

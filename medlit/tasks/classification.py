@@ -111,6 +111,7 @@ class ClassificationTask(LightningModule, ABC):
     # Training
 
     def setup(self, stage: str) -> None:
+        """Take from the data what a loss needs: kind of labels, class weights."""
         datamodule = getattr(self.trainer, "datamodule", None)
         self.multi_label = bool(getattr(datamodule, "multi_label", self.multi_label))
         if stage == "fit" and self.use_class_weights:
@@ -120,9 +121,11 @@ class ClassificationTask(LightningModule, ABC):
             self.training_loss = self._make_loss(class_weights=[float(weight) for weight in weights])
 
     def on_fit_start(self) -> None:
+        """Train in training mode, whatever was done with the task before."""
         self.train()  # Lightning trains a task that was tested before in evaluation mode
 
     def configure_optimizers(self) -> OptimizerConfig | OptimizerLRSchedulerConfig:
+        """The optimizer of the trainable parameters, and its schedule."""
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
         if not trainable:
             raise ConfigurationError("no parameter is trainable; give the model an adapter or a head")
@@ -133,6 +136,7 @@ class ClassificationTask(LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def training_step(self, batch: ClassificationBatch, batch_idx: int) -> Tensor:
+        """The weighted loss of a batch, a scalar."""
         if "label" not in batch:
             raise ConfigurationError(f"cases {', '.join(batch['case_id'][:8])} have no label to train with")
         terms = self.training_loss(self(batch["images"], batch["image_mask"]), batch["label"])
@@ -152,14 +156,17 @@ class ClassificationTask(LightningModule, ABC):
     # Evaluation
 
     def on_validation_epoch_start(self) -> None:
+        """Forget the rows of the epoch before."""
         self._batches = []
 
     on_test_epoch_start = on_predict_epoch_start = on_validation_epoch_start
 
     def validation_step(self, batch: ClassificationBatch, batch_idx: int) -> None:
+        """Keep the rows of a batch."""
         self._collect(batch)
 
     def test_step(self, batch: ClassificationBatch, batch_idx: int) -> None:
+        """Keep the rows of a batch."""
         self._collect(batch)
 
     def predict_step(self, batch: ClassificationBatch, batch_idx: int) -> dict[str, Tensor]:
@@ -167,9 +174,11 @@ class ClassificationTask(LightningModule, ABC):
         return self._collect(batch).logits
 
     def on_validation_epoch_end(self) -> None:
+        """Loss and metrics of the validation set."""
         self._evaluate("val")
 
     def on_test_epoch_end(self) -> None:
+        """Loss and metrics of the test set."""
         self._evaluate("test")
 
     def on_test_end(self) -> None:
@@ -178,6 +187,7 @@ class ClassificationTask(LightningModule, ABC):
             Console().print(result_table(self.figures, title=f"test, {len(self.case_results.case_id)} cases"))
 
     def on_predict_epoch_end(self) -> None:
+        """Rows of every case that was predicted."""
         self._gather("predict")
 
     def _collect(self, batch: ClassificationBatch) -> CaseResults:

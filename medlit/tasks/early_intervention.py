@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_info
@@ -96,20 +96,22 @@ class EarlyInterventionTask(ClassificationTask):
         self.init_from = dict(init_from or {})
 
     def heads(self, output: EarlyInterventionOutput) -> dict[str, Tensor]:
+        """Logits (B, C) by head: ``fused``, the main ones by modality, the auxiliary ones."""
         unsteered = {f"{name}/auxiliary": logits for name, logits in output.auxiliary.items()}
         return {FUSED: output.fused, **output.main, **unsteered}
 
     def gate_weights(self, output: EarlyInterventionOutput) -> Tensor:
+        """Weights (B, M) of the gate."""
         return output.gate
 
     def output_of(self, results: CaseResults) -> EarlyInterventionOutput:
+        """The model's output again, from the rows of a whole set."""
         logits = {head: values.to(self.device) for head, values in results.logits.items()}
-        assert results.gate is not None  # every row was collected by this task
         return EarlyInterventionOutput(
             fused=logits[FUSED],
             auxiliary={name: logits[f"{name}/auxiliary"] for name in self.modalities},
             main={name: logits[name] for name in self.modalities},
-            gate=results.gate.to(self.device),
+            gate=cast(Tensor, results.gate).to(self.device),  # every row was collected by this task
         )
 
     def on_fit_start(self) -> None:

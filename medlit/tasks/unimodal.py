@@ -60,9 +60,11 @@ class UnimodalTask(ClassificationTask):
         )
 
     def heads(self, output: UnimodalOutput) -> dict[str, Tensor]:
+        """Logits (B, C) under the modality's name."""
         return {self.modalities[0]: output.logits}
 
     def output_of(self, results: CaseResults) -> UnimodalOutput:
+        """The model's output again, from the rows of a whole set."""
         return UnimodalOutput(logits=results.answer.to(self.device))
 
 
@@ -77,4 +79,5 @@ class _UnimodalLoss(nn.Module):
         self.register_buffer("class_weights", weights, persistent=False)
 
     def forward(self, output: UnimodalOutput, label: Tensor) -> dict[str, Tensor]:
+        """The loss as its one term and its total."""
         return {"total": classification_loss(output.logits, label, class_weights=self.class_weights)}
