@@ -1,0 +1,75 @@
+"""The demo from end to end on a smaller set, and with it that Early Intervention is what makes the difference."""
+
+import json
+
+import polars as pl
+import pytest
+
+from benchmarks.look_alike import SWAPPED, figures
+from data_modules.errors import DataSettingsError
+from medlit.commands import demo
+
+CASES = 240
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("demo") / "demo"
+    assert demo.main(["--dir", str(path), "--cases", str(CASES), "--seed", "0"]) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def maps(folder):
+    return figures(folder)
+
+
+def better_unimodal(maps):
+    return max(maps["clinic alone"], maps["derm alone"])
+
+
+def test_early_intervention_reads_what_no_single_photograph_says(maps):
+    assert maps[demo.FUSED] >= 0.80
+    assert maps[demo.FUSED] >= better_unimodal(maps) + 0.40
+
+
+def test_a_photograph_alone_tells_the_class_in_part(maps):
+    for modality in demo.MODALITIES:
+        assert 0.22 < maps[f"{modality} alone"] < 0.50
+
+
+def test_the_sum_of_the_separate_evidence_does_not_replace_it(maps):
+    assert maps[demo.MEAN] <= maps[demo.FUSED] - 0.20
+
+
+def test_with_the_tokens_of_other_cases_the_gain_is_gone(maps):
+    assert maps[SWAPPED] <= better_unimodal(maps) + 0.05
+
+
+def test_every_run_has_its_folder_and_a_row_per_case(folder):
+    for run in demo.runs(folder):
+        assert len(pl.read_parquet(run.predictions)) == CASES * 3 // 10
+        manifest = json.loads((run.folder / "manifest.json").read_text())
+        assert manifest["seed"] == 0
+        assert (run.folder / "config.yaml").is_file()
+        assert (run.folder / "checkpoints" / "best.ckpt").is_file()
+
+
+def test_the_table_is_kept_as_markdown(folder):
+    text = (folder / demo.RESULTS).read_text()
+    for row in (demo.FUSED, demo.MEAN, "clinic alone", "derm alone"):
+        assert f"| {row} |" in text
+
+
+def test_a_second_demo_replaces_the_first(folder):
+    assert demo.main(["--dir", str(folder), "--cases", "20", "--epochs", "1"]) == 0
+    assert [len(pl.read_parquet(run.predictions)) for run in demo.runs(folder)] == [6, 6, 6]
+
+
+def test_somebody_elses_data_are_left_alone(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "file").write_text("")
+    with pytest.raises(DataSettingsError, match="not empty"):
+        demo.main(["--dir", str(tmp_path)])
