@@ -1,0 +1,84 @@
+"""fit, test, predict and export through the installed script: one run folder holds everything."""
+
+import csv
+import json
+
+import polars as pl
+import pytest
+import yaml
+from safetensors import safe_open
+
+from tests.data_modules.trees import make_derm7pt
+from tests.medlit.command_line import medlit, tiny
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """Folder of work, data and run after one epoch of training, and what the script said."""
+    folder = tmp_path_factory.mktemp("fitted")
+    root = make_derm7pt(folder / "derm7pt", cases=16)
+    done = medlit("fit", *tiny(root, folder / "run"), "--trainer.max_epochs", 1, cwd=folder)
+    return folder, done
+
+
+def test_a_training_leaves_everything_in_its_folder(fitted):
+    folder, done = fitted
+    assert (done.returncode, done.stderr) == (0, "")
+    run = folder / "run"
+    assert {path.name for path in run.iterdir()} == {
+        *("config.yaml", "manifest.json", "checkpoints", "logs", "predictions_test.parquet")
+    }
+    assert (run / "checkpoints" / "best.ckpt").is_file()
+    assert json.loads((run / "manifest.json").read_text())["seed"] == 0
+    with (run / "logs" / "csv" / "fit" / "metrics.csv").open() as file:
+        assert any("train/loss" in row and row["train/loss"] for row in csv.DictReader(file))
+    assert list((run / "logs" / "tensorboard" / "fit").glob("events.out.*"))
+    assert [path.name for path in folder.iterdir() if path.name not in ("run", "derm7pt")] == []
+
+
+def test_the_best_checkpoint_is_tested_and_named(fitted):
+    folder, done = fitted
+    assert "test after fit: run/checkpoints/best.ckpt" in done.stdout
+    assert len(pl.read_parquet(folder / "run" / "predictions_test.parquet")) == 4
+
+
+def test_the_saved_configuration_tests_and_predicts_the_same(fitted):
+    folder, _ = fitted
+    config = yaml.safe_load((folder / "run" / "config.yaml").read_text())
+    assert config["run_dir"] == str(folder / "run")
+    assert not {"ckpt_path", "overwrite", "test_after_fit"} & config.keys()
+    assert "num_classes" not in config["model"]["init_args"]
+    first = pl.read_parquet(folder / "run" / "predictions_test.parquet")
+    for verb, options in (("test", []), ("predict", ["--data.predict_split", "all"])):
+        done = medlit(verb, "--config", folder / "run" / "config.yaml", *options, cwd=folder)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"{verb}: {folder}/run/checkpoints/best.ckpt" in done.stdout
+    assert pl.read_parquet(folder / "run" / "predictions_test.parquet").equals(first)
+    assert len(pl.read_parquet(folder / "run" / "predictions_all.parquet")) == 16
+
+
+def test_training_goes_on_from_a_checkpoint_in_the_same_folder(fitted):
+    folder, _ = fitted
+    run = folder / "run"
+    options = ["--ckpt_path", run / "checkpoints" / "last.ckpt", "--trainer.max_epochs", 2, "--test_after_fit", "false"]
+    done = medlit("fit", "--config", run / "config.yaml", *options, cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    with (run / "logs" / "csv" / "fit_2" / "metrics.csv").open() as file:
+        assert {row["epoch"] for row in csv.DictReader(file)} == {"1"}
+
+
+def test_export_writes_weights_and_what_they_belong_to(fitted):
+    folder, _ = fitted
+    done = medlit("export", folder / "run" / "checkpoints" / "best.ckpt", "--out", folder / "weights", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    about = json.loads((folder / "weights" / "weights.json").read_text())
+    assert about["modalities"] == ["clinic", "derm"]
+    with safe_open(folder / "weights" / "weights.safetensors", framework="numpy") as file:
+        assert sum(file.get_tensor(name).size for name in file.keys()) == about["numbers"]  # noqa: SIM118
+    done = medlit("export", folder / "derm7pt" / "meta" / "meta.csv", "--out", folder / "none", cwd=folder)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "meta.csv" in done.stderr
+    assert not (folder / "none").exists()
