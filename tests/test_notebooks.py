@@ -23,10 +23,11 @@ def test_equals_its_pair_and_holds_no_outputs(path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)  # the whole notebook
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs_from_top_to_bottom(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=170, resources={"metadata": {"path": tmp_path}}).execute()
+    NotebookClient(notebook, resources={"metadata": {"path": tmp_path}}).execute()
     outputs = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
     assert "| fused |" in outputs
     assert any("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", []))
