@@ -44,7 +44,7 @@ class MoRConfig(PeftConfig):
 
     def __post_init__(self) -> None:
         """Check the experts; peft calls this for every way a config is made."""
-        super().__post_init__()  # type: ignore[no-untyped-call]  # untyped in peft
+        super().__post_init__()
         self.peft_type = MOR
         if not self.ranks or len(self.ranks) != len(self.alphas):
             raise ValueError(f"MoR needs an alpha for each of its ranks: ranks {self.ranks}, alphas {self.alphas}")

@@ -107,13 +107,17 @@ class MoRLinear(nn.Module, BaseTunerLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., D) to (..., O), in the dtype of the frozen layer's output."""
-        base: Tensor = self.base_layer(x)
         branches = [] if self.disable_adapters else list(self._active_branches())
         if not branches:
-            return base
-        hidden = _gated_hidden(x.reshape(-1, self.in_features), branches).to(base.dtype)
-        up = torch.cat([_pad_to_whole(branch) for branch in branches], dim=1).to(base.dtype)  # (O, H)
-        return torch.addmm(base.reshape(-1, self.out_features), hidden, up.t()).view(base.shape)
+            frozen: Tensor = self.base_layer(x)
+            return frozen
+        # As a matrix, so that autograd adds the two gradients of the input in place.
+        tokens = x.reshape(-1, self.in_features)  # (N, D)
+        base: Tensor = self.base_layer(tokens)
+        hidden = _gated_hidden(tokens, branches).to(base.dtype)
+        # Laid out (H, O), which halves the time of both its products in the backward pass on a CPU.
+        up = torch.cat([_pad_to_whole(branch).t() for branch in branches]).to(base.dtype)
+        return torch.addmm(base, hidden, up).view(*x.shape[:-1], self.out_features)
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Refuse: the mixture depends on the token, so no fixed weight equals it.

@@ -7,10 +7,10 @@ import pytest
 import timm
 import torch
 from peft import PeftModel, get_peft_model, inject_adapter_in_model
-from tiny import hf_bert, hf_gpt2, hf_vit, output, picture, randomise, timm_vit, words
 from torch import nn
 
 from medlit.peft import MoRConfig, MoRLinear, MoRModel
+from tests.medlit.peft.tiny import hf_bert, hf_gpt2, hf_vit, output, picture, randomise, timm_vit, words
 
 # peft asks transformers' models for a property that transformers has since renamed.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
