@@ -164,7 +164,7 @@ class MedlitCLI(LightningCLI):
         callback = self.trainer.checkpoint_callback
         best = getattr(callback, "best_model_path", "")
         if not best:
-            say("test after fit: no checkpoint was kept, nothing to test")
+            say("test after fit: no best checkpoint was kept (was there a validation?), nothing to test")
             return
         say(f"test after fit: {os.path.relpath(best)}")
         self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, verbose=False, weights_only=True)
