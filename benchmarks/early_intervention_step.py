@@ -92,18 +92,30 @@ def largest_difference(setting: Setting, **model_args: int) -> float:
         if "mor_B" in name:  # zero at the start: the adapters would not act
             nn.init.normal_(parameter, std=0.02, generator=generator)
     literal.copy_from(product)
-    images, label = make_batch(setting)
-    results = []
-    for model, loss in ((product, product_loss()), (literal, partial(literal_loss, prior=PRIOR))):
-        output = model(images)
-        total = loss(output, label)
-        total.backward()
-        logits = [output.fused, *output.auxiliary.values(), *output.main.values(), output.gate]
-        block = model.backbone.passes["auxiliary_clinic"].vit.blocks[0] if model is product else None
-        block = block or literal.auxiliary["clinic"].blocks[0]
-        router = block.mlp.fc1.mor_router["default"] if model is product else block.mlp.fc1.router
-        results.append([*logits, total, model.projectors["derm"]["clinic"][1].weight.grad, router.weight.grad])
-    return max(float((a - b).detach().abs().max() / b.detach().abs().max()) for a, b in zip(*results, strict=True))
+    batch = make_batch(setting)
+    routers = (
+        product.backbone.passes["auxiliary_clinic"].vit.blocks[0].mlp.fc1.mor_router["default"],
+        literal.auxiliary["clinic"].blocks[0].mlp.fc1.router,
+    )
+    ours = _outputs_and_gradients(product, product_loss(), routers[0], batch)
+    theirs = _outputs_and_gradients(literal, partial(literal_loss, prior=PRIOR), routers[1], batch)
+    return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(ours, theirs, strict=True))
+
+
+def _outputs_and_gradients(
+    model: nn.Module, loss: Callable[..., Tensor], router: nn.Linear, batch: tuple[dict[str, Tensor], Tensor]
+) -> list[Tensor]:
+    """Logits, gate, loss, and the gradients of a projector and of the first router, which all main losses reach."""
+    images, label = batch
+    output = model(images)
+    total = loss(output, label)
+    total.backward()
+    logits = [output.fused, *output.auxiliary.values(), *output.main.values(), output.gate, total]
+    return [
+        *(value.detach() for value in logits),
+        model.projectors["derm"]["clinic"][1].weight.grad,
+        router.weight.grad,
+    ]
 
 
 def resident(key: str) -> int:
@@ -165,8 +177,8 @@ def main() -> None:
 
     torch.set_num_threads(setting.threads)
     difference = largest_difference(setting)
-    print(f"{setting}, torch {torch.__version__}")
-    print(f"same weights: outputs, loss and gradients agree to {difference:.1e}")
+    print(f"{setting}, torch {torch.__version__}", flush=True)
+    print(f"same weights: outputs, loss and gradients agree to {difference:.1e}", flush=True)
     if difference > TOLERANCE:
         raise SystemExit(f"the two forms differ by more than {TOLERANCE}: nothing to compare")
     result = measure(setting, args.repeats)
