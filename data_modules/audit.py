@@ -4,12 +4,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from statistics import median
 from typing import Literal
 
 from data_modules.cases import Case, ImageFile
-from data_modules.errors import ImageNotFoundError, UnreadableImageError, UnsafePathError
+from data_modules.errors import ImageNotFoundError, UnreadableFileError, UnreadableImageError, UnsafePathError
 from data_modules.images import ImageFolder, read_image
 
 Severity = Literal["fault", "quirk", "note"]
@@ -112,11 +112,13 @@ def _read(
         audit.add("fault", "path that leaves the root", [str(error)])
     except ImageNotFoundError as error:
         audit.add("fault", "missing image", [str(error)])
+    except UnreadableFileError as error:
+        audit.add("fault", "unreadable folder", [str(error)])
     except UnreadableImageError as error:
         audit.add("fault", "unreadable image", [str(error)])
     else:
-        if path.relative_to(folder.root).as_posix() != Path(file.path).as_posix():
-            found = path.relative_to(folder.root).as_posix()
+        found = path.relative_to(folder.root).as_posix()
+        if found != PureWindowsPath(file.path).as_posix():
             audit.add("quirk", "path in another case", [f"{file.where}: {file.path!r} is {found!r} on disk"])
         height, width = pixels.shape[:2]
         digest = hashlib.sha256(f"{height} {width} ".encode() + pixels.tobytes()).hexdigest()

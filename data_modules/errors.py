@@ -29,6 +29,10 @@ class UnsafePathError(DataError, ValueError):
     """A table names a path that leaves the root of its data set."""
 
 
+class UnreadableFileError(DataError, OSError):
+    """The system does not let a table or a folder be read."""
+
+
 class SplitLeakageError(DataError, ValueError):
     """A case or a group appears in more than one split."""
 

@@ -1,53 +1,68 @@
 """Pictures on disk: found whatever the case of their path, read strictly, as 8-bit RGB."""
 
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from data_modules.errors import ImageNotFoundError, UnreadableImageError, UnsafePathError
+from data_modules.errors import ImageNotFoundError, UnreadableFileError, UnreadableImageError, UnsafePathError
 from data_modules.transforms import Pixels
 
 MAX_FILE_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
+"""What is decoded whatever a file's name: of Pillow's other formats some start programs (EPS: Ghostscript)."""
 
 
 class ImageFolder:
     """Finds files below a folder; directories are listed once, when first needed.
 
     Args:
-        root: The folder that the paths of a table start from.
+        root: The folder that the paths of a table start from; it may itself be a link to another place.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._resolved_root = root.resolve()
         self._listings: dict[Path, dict[str, list[str]]] = {}
 
     def find(self, relative: str, *, where: str) -> Path:
         """The file of a table's path, without regard to case where no file has the exact name.
 
         Args:
-            relative: Path below the root, with forward slashes.
+            relative: Path below the root, with slashes of either kind.
             where: File, line and column that name it, for the error.
 
         Raises:
-            UnsafePathError: If the path is absolute or climbs out of the root.
+            UnsafePathError: If the path is absolute, climbs out of the root, or leaves it through a link.
+            UnreadableFileError: If a folder on the way cannot be read.
             ImageNotFoundError: If there is no such file.
         """
-        parts = PurePosixPath(relative).parts
-        if relative.startswith("/") or ".." in parts or Path(relative).is_absolute():
+        path = PureWindowsPath(relative)  # splits at both kinds of slash, and knows drives
+        if path.anchor or ".." in path.parts:
             raise UnsafePathError(f"{where}: path {relative!r} leaves {self.root}; correct the table")
-        found = self._descend(self.root, parts) if parts else None
+        try:
+            found = self._descend(self.root, path.parts) if path.parts else None
+        except OSError as error:
+            raise UnreadableFileError(
+                f"{where}: {error.filename} cannot be read ({error.strerror}); check its permissions"
+            ) from error
         if found is None:
             raise ImageNotFoundError(f"{where}: no file {relative!r} below {self.root}")
+        if not found.resolve().is_relative_to(self._resolved_root):
+            raise UnsafePathError(
+                f"{where}: {relative!r} is a link that leaves {self.root}; copy the file there (only the whole folder "
+                "may be a link)"
+            )
         return found
 
     def _descend(self, folder: Path, parts: tuple[str, ...]) -> Path | None:
         """Depth first, for two folders may differ in case alone; the exact name is tried first."""
         candidates = self._listing(folder).get(parts[0].casefold(), [])
         for name in sorted(candidates, key=lambda name: (name != parts[0], name)):
-            found = folder / name if len(parts) == 1 else self._descend(folder / name, parts[1:])
+            path = folder / name
+            found = self._descend(path, parts[1:]) if len(parts) > 1 else path if path.is_file() else None
             if found is not None:
                 return found
         return None
@@ -68,7 +83,8 @@ def read_image(
 ) -> Pixels:
     """Decode a picture as RGB.
 
-    Pillow decodes, for OpenCV fills the missing part of a truncated JPEG with gray and says nothing. Grayscale is
+    Pillow decodes, for OpenCV fills the missing part of a truncated JPEG with gray and says nothing. One kind of damage
+    goes unseen by both: a JPEG that lost its lower part and then got an end marker anew. Grayscale is
     repeated to three channels, palettes are resolved, an alpha channel is dropped. An EXIF orientation is ignored: the
     pixels are taken as stored, as the authors of the sets did.
 
@@ -88,7 +104,7 @@ def read_image(
     try:
         if os.stat(path).st_size > max_file_bytes:
             raise UnreadableImageError(path, f"larger than {max_file_bytes:,} bytes{named}; is this the right file?")
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             width, height = picture.size
             if width * height > max_pixels:
                 raise UnreadableImageError(

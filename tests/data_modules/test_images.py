@@ -1,4 +1,5 @@
 import io
+import re
 
 import numpy as np
 import pytest
@@ -43,11 +44,42 @@ class TestImageFolder:
         with pytest.raises(ImageNotFoundError, match="line 3: no file"):
             ImageFolder(tmp_path).find(path, where="line 3")
 
-    @pytest.mark.parametrize("path", ["../a.jpg", "b/../../a.jpg", "/etc/passwd", "../../etc/passwd"])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            *("../a.jpg", "b/../../a.jpg", "/etc/passwd", "../../etc/passwd"),
+            *("..\\a.jpg", "b\\..\\..\\a.jpg", "b/..\\../a.jpg", "\\a.jpg", "C:\\a.jpg"),
+        ],
+    )
     def test_paths_that_leave_the_folder(self, tmp_path, path):
         write(tmp_path, "a.jpg", "images/b/c.jpg")
-        with pytest.raises(UnsafePathError, match=f"line 3: path '{path}' leaves"):
+        with pytest.raises(UnsafePathError, match=re.escape(f"line 3: path {path!r} leaves")):
             ImageFolder(tmp_path / "images").find(path, where="line 3")
+
+    def test_backslashes_are_slashes(self, tmp_path):
+        write(tmp_path, "b/c/d.jpg")
+        assert ImageFolder(tmp_path).find("b\\c/d.jpg", where="t") == tmp_path / "b/c/d.jpg"
+
+    def test_a_folder_is_no_image(self, tmp_path):
+        write(tmp_path, "a.jpg/b.txt")
+        with pytest.raises(ImageNotFoundError, match=r"line 3: no file 'a\.jpg'"):
+            ImageFolder(tmp_path).find("a.jpg", where="line 3")
+
+    @pytest.mark.parametrize("path", ["inside/a.jpg", "b.jpg"])
+    def test_links_out_of_the_folder_are_refused(self, tmp_path, path):
+        write(tmp_path, "outside/a.jpg")
+        (tmp_path / "images").mkdir()
+        (tmp_path / "images/inside").symlink_to(tmp_path / "outside")
+        (tmp_path / "images/b.jpg").symlink_to(tmp_path / "outside/a.jpg")
+        with pytest.raises(UnsafePathError, match=f"line 3: '{path}' is a link that leaves"):
+            ImageFolder(tmp_path / "images").find(path, where="line 3")
+
+    def test_the_folder_itself_may_be_a_link_and_hold_links_within(self, tmp_path):
+        write(tmp_path, "disk/a.jpg")
+        (tmp_path / "disk/b.jpg").symlink_to("a.jpg")
+        (tmp_path / "images").symlink_to(tmp_path / "disk")
+        for name in ("a.jpg", "b.jpg"):
+            assert ImageFolder(tmp_path / "images").find(name, where="t").read_text() == "disk/a.jpg"
 
 
 class TestReadImage:
@@ -72,6 +104,17 @@ class TestReadImage:
         Image.fromarray(np.zeros((4, 4), dtype=np.uint16)).save(tmp_path / "a.png")
         with pytest.raises(UnreadableImageError, match="not 8 bits a channel"):
             read_image(tmp_path / "a.png")
+
+    def test_a_format_that_starts_a_program_is_no_picture(self, tmp_path, pixels):
+        Image.fromarray(pixels).save(tmp_path / "a.eps")
+        (tmp_path / "a.eps").rename(tmp_path / "a.jpg")
+        with pytest.raises(UnreadableImageError, match=r"a\.jpg: not a picture"):
+            read_image(tmp_path / "a.jpg")
+
+    @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "bmp", "webp"])
+    def test_usual_formats_are_read(self, tmp_path, pixels, suffix):
+        Image.fromarray(pixels).save(tmp_path / f"a.{suffix}")
+        assert read_image(tmp_path / f"a.{suffix}").shape == pixels.shape
 
     @pytest.mark.parametrize("progressive", [False, True])
     @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
