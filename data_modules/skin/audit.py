@@ -1,25 +1,29 @@
-"""Audit of Derm7pt: its tables cell by cell, all its images, and the release's known quirks."""
+"""Audit of Derm7pt: its tables cell by cell, all its images, and the release's known quirks.
+
+What training on the chosen target would stumble over is a fault; what is wrong with other targets' columns, a quirk.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_modules.audit import Audit, Severity, Track, audit_images
 from data_modules.cases import Case, ImageFile
-from data_modules.errors import DataError, DatasetNotFoundError, SplitLeakageError
+from data_modules.errors import DataError, DatasetNotFoundError, SplitLeakageError, UnreadableFileError
 from data_modules.images import ImageFolder
-from data_modules.skin.labels import DIAGNOSES, FIVE_CLASSES, five_class
+from data_modules.skin.labels import Target, check_target, class_names, class_of, column_of, known_values
 from data_modules.skin.tables import (
     INDEXES,
     META,
     MODALITIES,
     TARGET_COLUMNS,
-    check_root,
-    meta_faults,
-    place,
-    read_columns,
+    case_faults,
+    read_meta_table,
     scan_indexes,
+    value_faults,
 )
 from data_modules.splits import Split
+from data_modules.synthetic.tree import MARKER
+from data_modules.table import Table
 
 OFFICIAL_ROWS = 1011
 OFFICIAL_COUNTS: Mapping[str, Mapping[str, int]] = {
@@ -32,35 +36,38 @@ OFFICIAL_COUNTS: Mapping[str, Mapping[str, int]] = {
 """Cases of release_v0 by class and split."""
 UNLABELLED, NO_SPLIT = "no label", "no split"
 
-Columns = Mapping[str, Sequence[str | None]]
 
-
-def audit_derm7pt(root: str | Path, *, track: Track = iter) -> Audit:
+def audit_derm7pt(root: str | Path, *, target: Target = "diagnosis", track: Track = iter) -> Audit:
     """Look through a copy of Derm7pt.
 
     Args:
         root: Folder that holds ``meta/`` and ``images/``.
+        target: What is to be trained on.
         track: Shows the progress over the images, each of which is decoded.
 
     Returns:
-        Counts and findings: faults are what training, testing or both would stumble over.
+        Counts and findings: faults are what training on the target, testing or both would stumble over.
 
     Raises:
+        DataSettingsError: If there is no such target.
         DatasetNotFoundError: If there is no meta.csv.
-        TableError: If it is no CSV table.
+        UnreadableFileError: If it cannot be read.
+        TableError: If it is no CSV table, or has no row.
     """
+    check_target(target)
     root = Path(root)
-    check_root(root)
-    audit = Audit(f"Derm7pt in {root}")
-    columns = read_columns(root, META, [])
-    rows = len(next(iter(columns.values()), []))
-    _audit_cells(audit, columns)
-    splits = _audit_splits(audit, root, rows=rows)
+    table = read_meta_table(root)
+    audit = Audit(f"Derm7pt in {root}, target {target}")
+    if (root / MARKER).is_file():
+        audit.add("note", "look-alike", ["drawn by medlit: figures say nothing about medicine"])
+    _audit_cells(audit, table, target)
+    splits = _audit_splits(audit, root, rows=len(table))
     split_of = {row: split for split, indexes in splits.items() for row in indexes}
-    _audit_labels(audit, columns.get("diagnosis", [None] * rows), split_of)
-    compare_with_release(audit, rows=rows)
+    _audit_labels(audit, table, target, split_of)
+    if target == "diagnosis":
+        compare_with_release(audit, rows=len(table))
     audit.add("note", "no patient ids", ["cases of one patient may be in several splits: leakage cannot be excluded"])
-    cases = [_case(columns, row) for row in range(rows)]
+    cases = [_case(table, row) for row in range(len(table))]
     audit_images(
         audit,
         cases,
@@ -71,14 +78,27 @@ def audit_derm7pt(root: str | Path, *, track: Track = iter) -> Audit:
     return audit
 
 
-def _audit_cells(audit: Audit, columns: Columns) -> None:
-    for column in ("case_num", "diagnosis", *MODALITIES):
-        if column not in columns:
+def _audit_cells(audit: Audit, table: Table, target: Target) -> None:
+    chosen = column_of(target)
+    others = [column for column in TARGET_COLUMNS if column != chosen]
+    for column in ("case_num", chosen, *MODALITIES):
+        if column not in table.columns:
             audit.add("fault", "missing column", [f"{META}: no column {column!r}; copy it anew from release_v0"])
-    absent = [column for column in TARGET_COLUMNS[1:] if column not in columns]
+    absent = [column for column in others if column not in table.columns]
     audit.add("quirk", "missing column", [f"{META}: no column {column!r}, no target to train on" for column in absent])
-    faults = meta_faults(columns, modalities=MODALITIES, targets=TARGET_COLUMNS)
+    faults = (*case_faults(table, modalities=MODALITIES), *value_faults(table, [chosen]))
     audit.add("fault", f"{META}: cell that cannot be used", map(str, faults))
+    _audit_other_targets(audit, table, [column for column in others if column in table.columns])
+
+
+def _audit_other_targets(audit: Audit, table: Table, columns: Sequence[str]) -> None:
+    """Empty cells are counted, unknown values listed."""
+    for column in columns:
+        empty = sum(value is None for value in table.columns[column])
+        if empty:
+            message = f"{META}, column {column}: {empty} of {len(table)} cells are empty"
+            audit.add("quirk", "another target's empty cells", [message])
+    audit.add("quirk", "another target's cell that cannot be used", map(str, value_faults(table, columns)))
 
 
 def _audit_splits(audit: Audit, root: Path, *, rows: int) -> dict[Split, list[int]]:
@@ -97,24 +117,26 @@ def _audit_splits(audit: Audit, root: Path, *, rows: int) -> dict[Split, list[in
 def _kind_of(fault: DataError) -> str:
     if isinstance(fault, SplitLeakageError):
         return "splits that share a case"
+    if isinstance(fault, UnreadableFileError):
+        return "unreadable table"
     return "missing table" if isinstance(fault, DatasetNotFoundError) else "split entry that cannot be used"
 
 
-def _audit_labels(audit: Audit, diagnoses: Sequence[str | None], split_of: Mapping[int, Split]) -> None:
+def _audit_labels(audit: Audit, table: Table, target: Target, split_of: Mapping[int, Split]) -> None:
     """Count the classes by split; a case of a split needs a label."""
-    columns = (*INDEXES, NO_SPLIT)
-    audit.counts = {name: dict.fromkeys(columns, 0) for name in (*FIVE_CLASSES, UNLABELLED)}
-    for row, diagnosis in enumerate(diagnoses):
-        name = five_class(diagnosis) if diagnosis in DIAGNOSES else UNLABELLED
+    column, classes = column_of(target), class_names(target)
+    known = known_values(column)
+    audit.counts = {name: dict.fromkeys((*INDEXES, NO_SPLIT), 0) for name in (*classes, UNLABELLED)}
+    for row, value in enumerate(table.columns.get(column, [None] * len(table))):
         split = split_of.get(row)
-        audit.counts[name][split or NO_SPLIT] += 1
-        if diagnosis is None:
+        audit.counts[class_of(value, target) if value in known else UNLABELLED][split or NO_SPLIT] += 1
+        if value is None and column in table.columns:
             severity: Severity = "quirk" if split is None else "fault"
-            message = f"{place(META, row)}, column diagnosis: empty; it can be predicted, not trained on"
-            audit.add(severity, "no diagnosis", [message])
+            message = f"{table.place(row, column)}: empty; it can be predicted, not trained on"
+            audit.add(severity, f"no {column}", [message])
     for split in INDEXES:
-        absent = [name for name in FIVE_CLASSES if not audit.counts[name][split]]
-        if absent and any(audit.counts[name][split] for name in FIVE_CLASSES):
+        absent = [name for name in classes if not audit.counts[name][split]]
+        if 0 < len(absent) < len(classes):
             audit.add("quirk", "class without cases", [f"{split} has no {', '.join(absent)}"])
 
 
@@ -140,11 +162,11 @@ def compare_with_release(audit: Audit, *, rows: int) -> None:
         audit.add("note", "release", ["classes and splits count as in release_v0"])
 
 
-def _case(columns: Columns, row: int) -> Case:
+def _case(table: Table, row: int) -> Case:
     """A row as a case with the images it names; its number stands in for an id that is missing or not unique."""
     images = {
-        modality: (ImageFile(path=columns[modality][row] or "", where=f"{place(META, row)}, column {modality}"),)
+        modality: (ImageFile(path=table.columns[modality][row] or "", where=table.place(row, modality)),)
         for modality in MODALITIES
-        if modality in columns
+        if modality in table.columns
     }
-    return Case(case_id=f"row {row}", group_id=f"row {row}", images=images, label=None, where=place(META, row))
+    return Case(case_id=f"row {row}", group_id=f"row {row}", images=images, label=None, where=table.place(row))

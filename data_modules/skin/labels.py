@@ -1,7 +1,9 @@
 """What Derm7pt's table may say, and the classes made of it."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
+
+from data_modules.errors import DataSettingsError, nearest
 
 Target = Literal[
     "diagnosis",
@@ -84,6 +86,16 @@ def five_class(diagnosis: str) -> str:
     if diagnosis.startswith("melanoma"):  # not melanosis
         return "MEL"
     return "SK" if diagnosis == "seborrheic keratosis" else "MISC"
+
+
+def check_target(target: str) -> None:
+    """Refuse a target that there is not.
+
+    Raises:
+        DataSettingsError: Naming the nearest one.
+    """
+    if target not in get_args(Target):
+        raise DataSettingsError(f"Derm7pt: unknown target {target!r}; {nearest(target, get_args(Target))}")
 
 
 def column_of(target: Target) -> str:

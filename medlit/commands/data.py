@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from data_modules.audit import Audit, Severity
+    from data_modules.skin.labels import Target
 
 SOUND, UNSOUND = 0, 2
 HEADINGS: "dict[Severity, tuple[str, str]]" = {
@@ -34,13 +35,13 @@ def main(args: list[str]) -> int:
     options = _parser().parse_args(args)
     if options.verb == "synth":
         return _synth(options.root, cases=options.cases, seed=options.seed, img_size=options.img_size)
-    return _check(options.root, most=options.most)
+    return _check(options.root, target=options.target, most=options.most)
 
 
-def _check(root: Path, *, most: int) -> int:
+def _check(root: Path, *, target: "Target", most: int) -> int:
     from data_modules.skin.audit import audit_derm7pt
 
-    audit = audit_derm7pt(root, track=_track)
+    audit = audit_derm7pt(root, target=target, track=_track)
     _print(audit, most=most)
     return SOUND if audit.sound else UNSOUND
 
@@ -104,6 +105,12 @@ def _print_counts(console: "Console", audit: "Audit") -> None:
     console.print(table)
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; give 0 or more")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="medlit data", description="Check a data set, or write a look-alike of one.")
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -113,7 +120,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Count classes and splits, read every table and image, and list what is wrong or odd. "
         "Exit code 0 where training would be sound, 2 where it would not.",
     )
-    check.add_argument("--most", type=int, default=20, help="findings of a kind to list, 0 for all (default: 20)")
+    check.add_argument(
+        "--target",
+        default="diagnosis",
+        help="what is to be trained on: diagnosis (default), diagnosis_20 or one of the seven criteria; faults in the "
+        "columns of other targets are quirks",
+    )
+    check.add_argument("--most", type=_count, default=20, help="findings of a kind to list, 0 for all (default: 20)")
     synth = verbs.add_parser(
         "synth",
         help="write a look-alike with the same files and columns",

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from data_modules.audit import Audit
-from data_modules.errors import DatasetNotFoundError
+from data_modules.errors import DatasetNotFoundError, DataSettingsError
 from data_modules.skin.audit import OFFICIAL_COUNTS, OFFICIAL_ROWS, audit_derm7pt, compare_with_release
 from data_modules.synthetic import derm7pt
 
@@ -64,7 +64,7 @@ def test_a_look_alike_is_sound_and_its_quirks_are_named(pristine):
         "one picture for several modalities": 1,
     }
     assert "meta/meta.csv line" in quirks["path in another case"][0]
-    assert {"no patient ids", "sizes", "release"} == set(audit.by_kind("note"))
+    assert {"no patient ids", "sizes", "release", "look-alike"} == set(audit.by_kind("note"))
 
 
 def test_classes_are_counted_by_split(pristine):
@@ -112,7 +112,6 @@ def test_a_path_that_leaves_the_root(root):
     ("column", "value", "words"),
     [
         ("diagnosis", "melanom", "unknown value 'melanom'; did you mean 'melanoma'?"),
-        ("streaks", "many", "unknown value 'many'"),
         ("case_num", "2", "'2' is on line"),
         ("derm", "", "no image"),
     ],
@@ -120,6 +119,42 @@ def test_a_path_that_leaves_the_root(root):
 def test_a_cell_that_cannot_be_used(root, column, value, words):
     set_cell(root, 20, column, value)
     assert words in faults(root)["meta/meta.csv: cell that cannot be used"][0]
+
+
+@pytest.mark.parametrize(("target", "column"), [("diagnosis", "streaks"), ("streaks", "diagnosis")])
+def test_the_target_decides_what_is_a_fault(root, target, column):
+    train = row_of(root, "train")
+    set_cell(root, train, column, "many")
+    for place in (6, 7):
+        set_cell(root, row_of(root, "train", place), column, "")
+    audit = audit_derm7pt(root, target=target)
+    assert audit.sound
+    quirks = audit.by_kind("quirk")
+    assert quirks["another target's empty cells"] == [f"meta/meta.csv, column {column}: 2 of 50 cells are empty"]
+    assert f"row {train}), column {column}: unknown value" in quirks["another target's cell that cannot be used"][0]
+    found = audit_derm7pt(root, target=column).by_kind("fault")
+    assert len(found[f"no {column}"]) == 2
+    assert f"row {train}), column {column}: unknown value" in found["meta/meta.csv: cell that cannot be used"][0]
+
+
+def test_a_column_is_needed_for_its_own_target_alone(root):
+    write_table(root, [{k: v for k, v in row.items() if k != "diagnosis"} for row in read_table(root)])
+    assert audit_derm7pt(root, target="streaks").sound
+    assert faults(root) == {"missing column": ["meta/meta.csv: no column 'diagnosis'; copy it anew from release_v0"]}
+
+
+def test_an_unknown_target_is_refused(root):
+    with pytest.raises(DataSettingsError, match="unknown target 'streak'; did you mean 'streaks'"):
+        audit_derm7pt(root, target="streak")
+
+
+def test_backslashes_of_a_table_saved_on_windows_are_no_quirk(root):
+    row = row_of(root, "train")
+    path = read_table(root)[row]["derm"]
+    set_cell(root, row, "derm", path.replace("/", "\\"))
+    audit = audit_derm7pt(root)
+    assert audit.sound
+    assert len(audit.by_kind("quirk")["path in another case"]) == 1  # the one of the look-alike
 
 
 def test_no_diagnosis_is_a_fault_in_a_split_and_a_quirk_outside(root):
@@ -159,6 +194,12 @@ def test_a_missing_and_an_empty_split_file(root):
     found = faults(root)
     assert "no meta/test_indexes.csv" in found["missing table"][0]
     assert found["empty split"] == ["meta/valid_indexes.csv names no row"]
+
+
+def test_a_folder_in_place_of_a_table(root):
+    (root / "meta/test_indexes.csv").unlink()
+    (root / "meta/test_indexes.csv").mkdir()
+    assert "test_indexes.csv: cannot be read (Is a directory)" in faults(root)["unreadable table"][0]
 
 
 def test_missing_columns_needed_and_not(root):

@@ -1,6 +1,6 @@
 import pytest
 
-from data_modules.errors import DatasetNotFoundError, TableError
+from data_modules.errors import DatasetNotFoundError, TableError, UnreadableFileError
 from data_modules.skin.labels import CRITERIA, DIAGNOSES, FIVE_CLASSES, class_names, class_of, five_class
 from data_modules.skin.tables import read_indexes, read_meta
 from tests.data_modules import trees
@@ -124,6 +124,10 @@ def test_spaces_around_cells_do_not_matter(root):
             r"train_indexes.csv line 2 \(row 0\), column indexes: 12 is out of range, meta/meta.csv has rows 0 to 11",
         ),
         ("-1", "-1 is out of range"),
+        ("-12", "-12 is out of range"),
+        ("1_0", "'1_0' is no row number"),
+        ("\u0661", "'\u0661' is no row number"),
+        ("9" * 5000, "is no row number"),
         ("3.5", "'3.5' is no row number"),
         ("abc", "'abc' is no row number"),
     ],
@@ -157,3 +161,66 @@ def test_files_that_are_no_table(root, content):
 def test_missing_table(tmp_path):
     with pytest.raises(DatasetNotFoundError, match=r"no meta/meta.csv below .*medlit data synth derm7pt --root"):
         read_meta(tmp_path)
+
+
+def test_notes_of_several_lines_do_not_shift_the_lines_named(root):
+    edit_meta(root, 1, notes="one\ntwo\r\nthree")
+    edit_meta(root, 3, diagnosis="zzz", notes="four\nfive")
+    with pytest.raises(TableError, match=r"meta.csv line 7 \(row 3\), column diagnosis"):
+        read_meta(root)
+    lines = (root / "meta/meta.csv").read_bytes().splitlines()
+    assert b",zzz," in lines[7 - 1]
+
+
+def test_the_line_of_a_repeated_case_is_named(root):
+    edit_meta(root, 0, notes="one\ntwo")
+    edit_meta(root, 3, case_num="2")
+    with pytest.raises(TableError, match=r"line 6 \(row 3\), column case_num: '2' is on line 4 too"):
+        read_meta(root)
+
+
+@pytest.mark.parametrize("twin", ["derm", "derm "])
+def test_two_columns_of_one_name_are_refused(root, twin):
+    path = root / "meta/meta.csv"
+    path.write_text(path.read_text().replace(",case_id,", f",{twin},", 1))
+    with pytest.raises(TableError, match=r"meta.csv: two columns called 'derm'"):
+        read_meta(root)
+
+
+def test_a_root_with_the_signs_of_a_pattern(tmp_path):
+    root = make_derm7pt(tmp_path / "data[1]*", cases=12)
+    assert len(read_meta(root)) == 12
+    assert len(read_indexes(root, rows=12)["train"]) == 6
+
+
+def test_a_release_one_folder_down_is_named(tmp_path):
+    make_derm7pt(tmp_path / "release_v0", cases=12)
+    with pytest.raises(DatasetNotFoundError, match=r"no meta/meta.csv below .*: use root .*/release_v0$"):
+        read_meta(tmp_path)
+
+
+def test_a_table_without_a_case_is_refused(root):
+    write_meta(root, [])
+    with pytest.raises(TableError, match=r"meta/meta.csv: it holds no case"):
+        read_meta(root)
+
+
+@pytest.mark.parametrize("ending", ["\n\n", "\n  \n", "\r\n\r\n"])
+def test_empty_lines_at_the_end_are_no_entries(root, ending):
+    (root / "meta/train_indexes.csv").write_text(f"indexes\n3\n1{ending}", newline="")
+    assert read_indexes(root, rows=12, splits=["train"]) == {"train": [3, 1]}
+
+
+def test_only_the_splits_asked_for_need_a_file(root):
+    (root / "meta/train_indexes.csv").unlink()
+    assert read_indexes(root, rows=12, splits=["test"]) == {"test": trees.read_indexes(root, "test")}
+
+
+def test_a_folder_in_place_of_a_table_and_a_file_in_place_of_a_folder(root, tmp_path):
+    (root / "meta/meta.csv").unlink()
+    (root / "meta/meta.csv").mkdir()
+    with pytest.raises(UnreadableFileError, match=r"meta.csv: cannot be read \(Is a directory\)"):
+        read_meta(root)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetNotFoundError, match=r"no meta/meta.csv below .*file"):
+        read_meta(tmp_path / "file")

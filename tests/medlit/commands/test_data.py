@@ -42,6 +42,21 @@ def test_somebody_elses_folder_is_left_alone(tmp_path):
         data.main(["synth", "derm7pt", "--root", str(tmp_path)])
 
 
+def test_the_target_decides_what_is_a_fault(root):
+    table = root / "meta/meta.csv"
+    table.write_text(table.read_text().replace("melanosis", "melanosys").replace("lentigo", "melanosys"))
+    assert data.main(["check", "derm7pt", "--root", str(root)]) == 2
+    assert data.main(["check", "derm7pt", "--root", str(root), "--target", "streaks"]) == 0
+
+
+@pytest.mark.parametrize("most", ["-1", "x"])
+def test_a_number_of_findings_below_zero_is_refused(most, capsys):
+    with pytest.raises(SystemExit) as stop:
+        data.main(["check", "derm7pt", "--root", ".", "--most", most])
+    assert stop.value.code == 2
+    assert f"{most!r} is no count; give 0 or more" in capsys.readouterr().err
+
+
 def test_an_unknown_set_is_refused():
     with pytest.raises(SystemExit) as stop:
         data.main(["check", "derm8pt", "--root", "."])
