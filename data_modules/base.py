@@ -3,11 +3,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
-from albumentations import BasicTransform
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
@@ -21,7 +20,8 @@ from data_modules.images import ImageFolder
 from data_modules.plot import plot_sample
 from data_modules.sampling import EvaluationSampler, TrainingSampler
 from data_modules.splits import SPLITS, Split, check_disjoint, file_hash, ids_hash
-from data_modules.transforms import SeededTransform, evaluation_transform, paper_augmentation
+from data_modules.synthetic.tree import MARKER
+from data_modules.transforms import SeededTransform, Step, evaluation_transform, paper_augmentation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,14 +33,13 @@ class ClassificationDataModule(LightningDataModule, ABC):
     """A classification set: its subclass reads the tables, all else is here.
 
     ``num_classes``, ``class_names``, ``modalities``, ``multi_label``, ``img_size`` and ``batch_size`` are known without
-    reading data. ``setup`` reads the tables and finds every image that the stage needs, before anything is trained.
+    reading data. ``setup`` reads the tables and finds every image that the stage needs, before anything is trained; fit
+    needs the test split too, for the best checkpoint is tested after it. ``synthetic`` says after ``setup`` whether the
+    set is a look-alike that medlit drew.
 
     Args:
-        name: The set's name in messages.
         root: Folder of the data set.
-        images_root: Folder below ``root`` that the paths of the tables start from.
         class_names: Classes in the order of their ids.
-        known_modalities: All modalities of the set.
         modalities: Those to read.
         multi_label: Whether a case can have several classes.
         img_size: Height and width of the images, pixels.
@@ -53,31 +52,33 @@ class ClassificationDataModule(LightningDataModule, ABC):
         seed: Of the order and the augmentation, zero or more.
     """
 
+    name: str
+    """The set's name in messages."""
+    known_modalities: ClassVar[tuple[str, ...]]
+    """All modalities of the set."""
+    images_root: ClassVar[str] = "."
+    """Folder below ``root`` that the paths of the tables start from."""
+
     def __init__(
         self,
         *,
-        name: str,
         root: str | Path,
-        images_root: str,
         class_names: Sequence[str],
-        known_modalities: Sequence[str],
         modalities: Sequence[str],
         multi_label: bool,
         img_size: int,
         batch_size: int,
         num_workers: int,
         balanced_sampling: bool,
-        train_transform: list[BasicTransform] | None,
-        eval_transform: list[BasicTransform] | None,
+        train_transform: list[Step] | None,
+        eval_transform: list[Step] | None,
         predict_split: PredictSplit,
         seed: int,
     ) -> None:
         super().__init__()
-        _check_modalities(name, modalities, known_modalities)
+        _check_modalities(self.name, modalities, self.known_modalities)
         _check_numbers(img_size=(img_size, 1), batch_size=(batch_size, 1), num_workers=(num_workers, 0), seed=(seed, 0))
-        self.name = name
         self.root = Path(root)
-        self.images_root = images_root
         self.class_names = list(class_names)
         self.num_classes = len(self.class_names)
         self.modalities = list(modalities)
@@ -88,6 +89,7 @@ class ClassificationDataModule(LightningDataModule, ABC):
         self.balanced_sampling = balanced_sampling
         self.predict_split = predict_split
         self.seed = seed
+        self.synthetic = False
         self.splits: dict[str, list[Case]] = {}
         self._located: dict[str, list[Case]] = {}
         steps = paper_augmentation(img_size) if train_transform is None else train_transform
@@ -98,10 +100,11 @@ class ClassificationDataModule(LightningDataModule, ABC):
     # What a set has to say.
 
     @abstractmethod
-    def read_splits(self, *, labelled: bool) -> dict[Split, list[Case]]:
-        """The cases of train, val and test in the order of the tables; image paths start from ``images_root``.
+    def read_splits(self, splits: Sequence[Split], *, labelled: bool) -> dict[Split, list[Case]]:
+        """The cases of splits in the order of the tables; image paths start from ``images_root``.
 
         Args:
+            splits: Those needed; the files of others need not exist.
             labelled: Whether the table has to have labels.
         """
 
@@ -138,10 +141,12 @@ class ClassificationDataModule(LightningDataModule, ABC):
                 raise TableError(f"{self.tables()[0]}: no case in it, nothing to predict")
             self.splits["all"] = cases
             self._located["all"] = self._locate(cases)
+            self._mark_synthetic()
             return
-        splits = self.read_splits(labelled=stage != "predict")
+        needed = self._splits_of(stage)
+        splits = self.read_splits(needed if stage == "predict" else SPLITS, labelled=stage != "predict")
         check_disjoint(splits, sources=self.split_sources())
-        for split in self._splits_of(stage):
+        for split in needed:
             if not splits[split]:
                 raise TableError(f"{self.split_sources()[split]}: no case in it, but the {split} split is needed")
             if stage != "predict":
@@ -151,6 +156,7 @@ class ClassificationDataModule(LightningDataModule, ABC):
         rank_zero_info(
             "%s: %s", self.name, ", ".join(f"{len(cases)} cases for {split}" for split, cases in splits.items())
         )
+        self._mark_synthetic()
 
     def train_dataloader(self) -> DataLoader[ClassificationSample]:
         """Batches of the training split, augmented, classes balanced where asked for."""
@@ -194,13 +200,8 @@ class ClassificationDataModule(LightningDataModule, ABC):
     @property
     def class_counts(self) -> dict[str, int]:
         """Cases of the training split by class name."""
-        return dict(
-            zip(
-                self.class_names,
-                label_matrix(self._cases("train"), num_classes=self.num_classes).sum(0).astype(int).tolist(),
-                strict=True,
-            )
-        )
+        counts = label_matrix(self._cases("train"), num_classes=self.num_classes).sum(0)
+        return dict(zip(self.class_names, counts.tolist(), strict=True))
 
     @property
     def class_weights(self) -> Tensor:
@@ -242,8 +243,13 @@ class ClassificationDataModule(LightningDataModule, ABC):
     def _splits_of(self, stage: str | None) -> tuple[Split, ...]:
         if stage == "predict" and self.predict_split != "all":
             return (self.predict_split,)
-        stages: dict[str | None, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+        stages: dict[str | None, tuple[Split, ...]] = {"validate": ("val",), "test": ("test",)}
         return stages.get(stage, SPLITS)
+
+    def _mark_synthetic(self) -> None:
+        self.synthetic = (self.root / MARKER).is_file()
+        if self.synthetic:
+            rank_zero_info("%s: look-alike set, drawn by medlit: figures say nothing about medicine", self.name)
 
     def _cases(self, split: str) -> list[Case]:
         if split not in self.splits:

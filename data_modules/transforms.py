@@ -2,24 +2,28 @@
 
 import random
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import albumentations as A
 import cv2
 import numpy as np
-from albumentations import BasicTransform
+from albumentations import BaseCompose, BasicTransform
 from numpy.typing import NDArray
 
 from data_modules.errors import DataSettingsError
 
 Pixels = NDArray[np.uint8]
 """(H, W, 3), RGB."""
+Step: TypeAlias = BasicTransform | BaseCompose
+"""A transform, or a composition of some such as OneOf."""
+FACTORS = (0.7, 1.3)
 
 
-def paper_augmentation(img_size: int) -> list[BasicTransform]:
+def paper_augmentation(img_size: int) -> list[Step]:
     """The augmentation of Early Intervention's released protocol (arXiv 2603.17514).
 
     Rotation in [-180, 180) degrees keeping the frame, crop of up to 10 % a side (p 0.5), horizontal flip (p 0.5),
-    resize, then contrast, brightness and saturation each times U(0.7, 1.3).
+    resize, then contrast, brightness and saturation in this order, each times U(0.7, 1.3).
 
     Args:
         img_size: Height and width of the result, pixels.
@@ -29,11 +33,23 @@ def paper_augmentation(img_size: int) -> list[BasicTransform]:
         A.CropAndPad(percent=(-0.1, 0), keep_size=False, p=0.5),
         A.HorizontalFlip(p=0.5),
         *evaluation_transform(img_size),
-        A.ColorJitter(brightness=(0.7, 1.3), contrast=(0.7, 1.3), saturation=(0.7, 1.3), hue=(0, 0), p=1),
+        _jitter(contrast=FACTORS),
+        _jitter(brightness=FACTORS),
+        _jitter(saturation=FACTORS),
     ]
 
 
-def evaluation_transform(img_size: int) -> list[BasicTransform]:
+def _jitter(
+    *,
+    contrast: tuple[float, float] = (1, 1),
+    brightness: tuple[float, float] = (1, 1),
+    saturation: tuple[float, float] = (1, 1),
+) -> BasicTransform:
+    """One factor a step: a ColorJitter of several applies them in random order."""
+    return A.ColorJitter(brightness=brightness, contrast=contrast, saturation=saturation, hue=(0, 0), p=1)
+
+
+def evaluation_transform(img_size: int) -> list[Step]:
     """Resize to a square, averaging over areas (bilinear where it enlarges).
 
     Args:
@@ -50,7 +66,7 @@ class SeededTransform:
         img_size: Images that leave the steps with another size are resized to this height and width.
     """
 
-    def __init__(self, steps: Sequence[BasicTransform], *, img_size: int) -> None:
+    def __init__(self, steps: Sequence[Step], *, img_size: int) -> None:
         self.pipeline = A.Compose(list(steps))
         self.resize = evaluation_transform(img_size)[0]
         self.img_size = img_size

@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from albumentations import BasicTransform
 from lightning.pytorch.utilities import rank_zero_info
 
 from data_modules.base import ClassificationDataModule, PredictSplit
 from data_modules.cases import Case, ImageFile
-from data_modules.errors import DataSettingsError, nearest
-from data_modules.skin.labels import Target, class_names, class_of, column_of
-from data_modules.skin.tables import INDEXES, META, MODALITIES, TARGET_COLUMNS, Derm7ptRow, read_indexes, read_meta
-from data_modules.splits import Split
+from data_modules.skin.labels import Target, check_target, class_names, class_of, column_of
+from data_modules.skin.tables import INDEXES, META, MODALITIES, Derm7ptRow, read_indexes, read_meta
+from data_modules.splits import SPLITS, Split
+from data_modules.transforms import Step
 
 
 class Derm7ptDataModule(ClassificationDataModule):
@@ -43,6 +42,10 @@ class Derm7ptDataModule(ClassificationDataModule):
         DataSettingsError: If a setting cannot work.
     """
 
+    name = "Derm7pt"
+    known_modalities = MODALITIES
+    images_root = "images"
+
     def __init__(
         self,
         *,
@@ -53,21 +56,16 @@ class Derm7ptDataModule(ClassificationDataModule):
         batch_size: int = 8,
         num_workers: int = 0,
         balanced_sampling: bool = True,
-        train_transform: list[BasicTransform] | None = None,
-        eval_transform: list[BasicTransform] | None = None,
+        train_transform: list[Step] | None = None,
+        eval_transform: list[Step] | None = None,
         predict_split: PredictSplit = "test",
         seed: int = 0,
     ) -> None:
-        if column_of(target) not in TARGET_COLUMNS:
-            known = ("diagnosis_20", *TARGET_COLUMNS)
-            raise DataSettingsError(f"Derm7pt: unknown target {target!r}; {nearest(target, known)}")
+        check_target(target)
         self.target = target
         super().__init__(
-            name="Derm7pt",
             root=root,
-            images_root="images",
             class_names=class_names(target),
-            known_modalities=MODALITIES,
             modalities=modalities,
             multi_label=False,
             img_size=img_size,
@@ -80,12 +78,12 @@ class Derm7ptDataModule(ClassificationDataModule):
             seed=seed,
         )
 
-    def read_splits(self, *, labelled: bool) -> dict[Split, list[Case]]:
+    def read_splits(self, splits: Sequence[Split], *, labelled: bool) -> dict[Split, list[Case]]:
         """The cases of the official split."""
         cases = self._read_cases(labelled=labelled)
-        indexes = read_indexes(self.root, rows=len(cases))
+        indexes = read_indexes(self.root, rows=len(cases), splits=splits)
         unused = len(cases) - sum(map(len, indexes.values()))
-        if unused:
+        if unused and set(splits) == set(SPLITS):
             rank_zero_info(f"Derm7pt: {unused} of {len(cases)} rows are in no split and are left out")
         return {split: [cases[row] for row in rows] for split, rows in indexes.items()}
 

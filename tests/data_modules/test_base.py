@@ -1,7 +1,9 @@
 """The DataModule inside Lightning's Trainer: its sampler stays, epochs differ, prediction keeps the order."""
 
+import albumentations as A
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
 
 from data_modules.skin import Derm7ptDataModule
@@ -63,3 +65,18 @@ def test_every_epoch_has_its_own_order_in_full_batches(data, trainer):
 def test_prediction_takes_every_case_in_order(data, trainer):
     batches = trainer.predict(Recorder(), data)
     assert [case for batch in batches for case in batch] == [case.case_id for case in data.splits["test"]]
+
+
+def test_nested_transforms_are_read_from_a_configuration():
+    one_of = {
+        "class_path": "albumentations.OneOf",
+        "init_args": {"transforms": [{"class_path": "albumentations.HorizontalFlip", "init_args": {"p": 1.0}}], "p": 1},
+    }
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Derm7ptDataModule, "data")
+    settings = {"img_size": 16, "train_transform": [one_of, {"class_path": "albumentations.VerticalFlip"}]}
+    parsed = parser.parse_object({"data": {"class_path": "data_modules.skin.Derm7ptDataModule", "init_args": settings}})
+    data = parser.instantiate_classes(parsed).data
+    steps = data._train_transform.pipeline.transforms
+    assert [type(step) for step in steps] == [A.OneOf, A.VerticalFlip]
+    assert isinstance(steps[0].transforms[0], A.HorizontalFlip)

@@ -47,6 +47,40 @@ def test_paper_augmentation_rotates_crops_flips_and_changes_colour():
     assert 115 < centres.max() <= 100 * 1.3**2 + 2
 
 
+def chosen(*indices):
+    """Steps of the paper's augmentation for images of 32 pixels, by their place."""
+    steps = paper_augmentation(32)
+    return [steps[index] for index in indices]
+
+
+def test_contrast_comes_first_then_brightness_then_saturation():
+    halves = np.full((32, 32, 3), 50, dtype=np.uint8)
+    halves[:16] = 150
+    contrast, brightness, saturation = (SeededTransform(chosen(index), img_size=32) for index in (-3, -2, -1))
+    dark, light = (contrast(halves, seed=1)[row, 0, 0] for row in (-1, 0))
+    assert (int(dark) + int(light)) == pytest.approx(200, abs=2)  # about the mean
+    assert abs(int(light) - int(dark) - 100) > 2
+    dark, light = (brightness(halves, seed=1)[row, 0, 0] for row in (-1, 0))
+    assert light / dark == pytest.approx(3, abs=0.1)  # times a factor
+    assert abs(int(dark) - 50) > 1
+    assert np.array_equal(saturation(halves, seed=1), halves)  # gray stays gray
+
+
+def test_saturation_alone_changes_the_distance_of_the_channels():
+    flat = np.full((32, 32, 3), (200, 100, 50), dtype=np.uint8)
+    spreads = [np.ptp(SeededTransform(chosen(-1), img_size=32)(flat, seed=seed)[0, 0]) for seed in range(60)]
+    assert 150 * 0.7 - 3 <= min(spreads) < 150 * 0.8
+    assert 150 * 1.2 < max(spreads) <= 150 * 1.3 + 3
+
+
+def test_crops_and_flips_come_at_the_paper_s_rate(image):
+    square = image[:32, :32]
+    flips = [SeededTransform(chosen(2), img_size=32)(square, seed=seed) for seed in range(200)]
+    assert 70 <= sum(np.array_equal(result, square[:, ::-1]) for result in flips) <= 130
+    crops = [SeededTransform(chosen(1), img_size=32)(square, seed=seed) for seed in range(200)]
+    assert 70 <= sum(np.array_equal(result, square) for result in crops) <= 130
+
+
 def test_evaluation_only_resizes(image):
     transform = SeededTransform(evaluation_transform(20), img_size=20)
     assert np.array_equal(transform(image, seed=1), transform(image, seed=2))

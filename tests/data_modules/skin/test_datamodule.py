@@ -175,6 +175,13 @@ class TestBadData:
             build(root, "fit")
         build(root, "test")
 
+    def test_missing_image_of_the_test_split_is_found_before_training(self, root):
+        row = first_row(root, "test")
+        (root / "images" / str(read_meta(root)[row]["derm"])).unlink()
+        with pytest.raises(ImageNotFoundError, match=rf"\(row {row}\), column derm: no file"):
+            build(root, "fit")
+        build(root, "validate")
+
     def test_path_that_leaves_the_root(self, root):
         row = first_row(root)
         edit_meta(root, row, clinic="../../etc/passwd")
@@ -245,6 +252,27 @@ def test_settings_that_cannot_work(settings, message):
 def test_a_split_that_is_not_read_is_refused(root):
     with pytest.raises(DataSettingsError, match=r"setup\(\"fit\"\)"):
         build(root).dataset("train")
+
+
+def test_prediction_of_a_split_needs_its_index_file_alone(root):
+    rows = read_indexes(root, "test")
+    for name in ("train", "valid"):
+        (root / f"meta/{name}_indexes.csv").unlink()
+    data = build(root, "predict")
+    assert [case.case_id for case in data.splits["test"]] == [str(row + 1) for row in rows]
+
+
+@pytest.mark.parametrize(("stage", "split"), [("fit", "test"), ("predict", "all")])
+def test_a_look_alike_says_so(root, stage, split, caplog, capsys):
+    assert not build(root, stage, predict_split=split).synthetic
+    assert "look-alike" not in caplog.text + capsys.readouterr().err
+    (root / "synthetic.json").write_text("{}")
+    data = build(root, predict_split=split)
+    assert not data.synthetic
+    data.setup(stage)
+    assert data.synthetic
+    words = "Derm7pt: look-alike set, drawn by medlit: figures say nothing about medicine"
+    assert words in caplog.text + capsys.readouterr().err
 
 
 def test_official_columns_with_spaces_and_other_encodings(root):
