@@ -2,7 +2,6 @@
 
 import importlib
 import sys
-import traceback
 
 from medlit import __version__
 from medlit.commands import VERBS
@@ -32,7 +31,8 @@ def main(args: list[str] | None = None) -> int:
         args: Words after the program's name; None: those of this process.
 
     Returns:
-        The exit code: 0, 2 for what the user can mend (one line on standard error), 130 after Ctrl-C, 1 for the rest.
+        The exit code: 0, 2 for what the user can mend, 1 for a loss that is no number, 130 after Ctrl-C, each with one
+        line on standard error. Other errors are not caught: Python ends them with a traceback and exit code 1.
     """
     words = sys.argv[1:] if args is None else args
     if not words or words[0] in ("-h", "--help", "help"):
@@ -93,9 +93,6 @@ def _guarded(verb: str, args: list[str]) -> int:
         if isinstance(stop.__context__, KeyboardInterrupt):  # the Trainer turns Ctrl-C into exit code 1
             return _fail("interrupted", INTERRUPTED)
         return stop.code if isinstance(stop.code, int) else OK if stop.code is None else FAILED
-    except Exception:
-        traceback.print_exc()
-        return FAILED
 
 
 def _run(verb: str, args: list[str]) -> int:
@@ -134,11 +131,21 @@ def _send_chatter_to_stdout() -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.addFilter(lambda record: not record.getMessage().removeprefix("FutureWarning: ").startswith(NOISE))
     logging.basicConfig(format="%(message)s", handlers=[handler])
+    warnings.showwarning = _log_warning
 
-    def show(message: Warning | str, category: type[Warning], *_: object) -> None:
-        logging.getLogger("py.warnings").warning("%s: %s", category.__name__, message)
 
-    warnings.showwarning = show
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: object = None,
+) -> None:
+    """A warning as a log of one line; takes what ``warnings.showwarning`` takes."""
+    import logging
+
+    logging.getLogger("py.warnings").warning("%s: %s", category.__name__, message)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ class ConfigurationError(ValueError):
 
 
 class WeightsNotFoundError(ConfigurationError, FileNotFoundError):
-    """Foundation weights or a checkpoint are not where they were looked for; says what to download and where to put it."""
+    """Foundation weights or a checkpoint are not where they were looked for; says what to get and where to put it."""
 
 
 class CheckpointMismatchError(ConfigurationError):

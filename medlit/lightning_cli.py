@@ -53,6 +53,7 @@ class SaveConfig(SaveConfigCallback):
     """Writes the whole configuration of a training into its run folder, ready for ``medlit test --config``."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write it when training starts; Lightning calls this at rank zero."""
         if stage != "fit":
             return
         config = self.config.clone()
@@ -90,15 +91,18 @@ class MedlitCLI(LightningCLI):
         )
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # one verb: a parser takes 0.1 s to build
+        """The verb in use, and the arguments of the Trainer's method that are no options."""
         return {self.verb: LightningCLI.subcommands()[self.verb]}
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Options beside trainer, model and data."""
         parser.add_argument("--seed_everything", type=int, default=0, help="Seed of everything random.")
         parser.add_argument(
             "--run_dir", type=str, default="runs/unnamed", help="Folder of the run (default: runs/<config names>)."
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Link what is never typed twice."""
         for name in FROM_DATA:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
         for target, source in PARSE_LINKS.items():
@@ -120,6 +124,7 @@ class MedlitCLI(LightningCLI):
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, with the run folder named after the configuration files and errors that name their place."""
         words = args[1:]
         settings = read_settings(words)
         refuse_unheard(settings, LINKS)
@@ -140,6 +145,7 @@ class MedlitCLI(LightningCLI):
         return self.config[self.verb]
 
     def before_instantiate_classes(self) -> None:
+        """See to run folder and checkpoint before anything heavy is made."""
         options = self.options
         if options.ckpt_path is not None and not (Path(options.ckpt_path).is_file() or "://" in options.ckpt_path):
             raise WeightsNotFoundError(f"checkpoint {options.ckpt_path} does not exist")
@@ -151,6 +157,7 @@ class MedlitCLI(LightningCLI):
             say(f"{self.verb}: {options.ckpt_path}")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The Trainer, with the default loggers where the configuration names none."""
         options = self.options
         if options.trainer.logger is None:
             kwargs.setdefault("logger", default_loggers(options.run_dir, self.verb))
