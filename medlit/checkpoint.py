@@ -1,12 +1,10 @@
 """What medlit keeps of a trained model: its trainable tensors, and which foundation weights they belong to."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from medlit.errors import CheckpointMismatchError, WeightsNotFoundError
@@ -32,16 +30,8 @@ def trainable_state(model: AdaptedClassifier) -> dict[str, Tensor]:
 
 
 def foundation_fingerprint(model: AdaptedClassifier) -> str:
-    """SHA-256 over names, shapes, dtypes and bytes of the encoder's frozen parameters; hexadecimal.
-
-    A fully trained backbone has no frozen parameters, hence the fingerprint of nothing: its checkpoint is complete.
-    """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.backbone.encoder.named_parameters()):
-        if not tensor.requires_grad:
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    """What identifies the frozen weights under a model, see :meth:`AdaptedBackbone.fingerprint`."""
+    return model.backbone.fingerprint()
 
 
 def checkpoint_info(model: AdaptedClassifier, *, class_names: Sequence[str] | None) -> dict[str, Any]:
@@ -56,6 +46,7 @@ def checkpoint_info(model: AdaptedClassifier, *, class_names: Sequence[str] | No
         "num_classes": model.num_classes,
         "class_names": None if class_names is None else list(class_names),
         "foundation": {"name": model.backbone_name, "fingerprint": foundation_fingerprint(model)},
+        "settings": model.settings(),
     }
 
 
@@ -82,7 +73,7 @@ def restore(
     check_info(model, info, source=source, class_names=class_names)
     expected = trainable_state(model)
     check_tensors(expected, state, source=source)
-    model.load_state_dict({**model.state_dict(), **state})
+    model.load_state_dict(state, strict=False)  # all that is left out is frozen and in place
 
 
 def check_info(
@@ -102,22 +93,26 @@ def check_info(
         raise CheckpointMismatchError(
             f"{source}: format version {info.get('format_version')}, this medlit reads version {FORMAT_VERSION}"
         )
-    for what, ours in (
-        ("modalities", list(modalities or model.modalities)),
-        ("num_classes", model.num_classes),
-        ("class_names", None if class_names is None else list(class_names)),
-    ):
-        theirs = info.get(what)
-        if None not in (ours, theirs) and ours != theirs:
-            raise CheckpointMismatchError(
-                f"{source}: trained with {what} {theirs}, the data and model here have {ours}"
-            )
-    foundation, here = info["foundation"], foundation_fingerprint(model)
+    foundation, settings = info.get("foundation"), info.get("settings")
+    if not isinstance(foundation, dict) or not isinstance(settings, dict) or {"name", "fingerprint"} - set(foundation):
+        raise CheckpointMismatchError(f"{source}: its 'medlit' entry is incomplete; the file is damaged")
+    here = foundation_fingerprint(model)
     if foundation["fingerprint"] != here:
         raise CheckpointMismatchError(
             f"{source}: trained on other foundation weights ({foundation['name']}, {foundation['fingerprint'][:12]}) "
             f"than loaded here ({model.backbone_name}, {here[:12]}); give the same backbone, weights and img_size"
         )
+    trained: dict[str, Any] = {**info, **settings}
+    ours = {
+        "modalities": list(modalities or model.modalities),
+        "num_classes": model.num_classes,
+        "class_names": None if class_names is None else list(class_names),
+        **model.settings(),
+    }
+    for name, value in ours.items():
+        known = name in settings or None not in (value, trained.get(name))
+        if known and trained[name] != value:
+            raise CheckpointMismatchError(f"{source}: trained with {name} {trained[name]}, here it is {value}")
 
 
 def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, source: str) -> None:
@@ -152,12 +147,15 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
     return {name.removeprefix(TASK_PREFIX): tensor for name, tensor in content["state_dict"].items()}, content["medlit"]
 
 
-def initialise_from_unimodal(model: AdaptedClassifier, checkpoints: Mapping[str, str]) -> None:
+def initialise_from_unimodal(
+    model: AdaptedClassifier, checkpoints: Mapping[str, str], *, class_names: Sequence[str] | None = None
+) -> None:
     """Start Early Intervention from unimodal runs: both adapter sets and the auxiliary head of each modality.
 
     Args:
         model: An ``EarlyInterventionClassifier``; main heads, projectors and gate stay as they are.
         checkpoints: A unimodal checkpoint by modality; modalities left out start fresh.
+        class_names: Those of the data; None: not compared.
 
     Raises:
         CheckpointMismatchError: If a checkpoint is of another modality, foundation, set of classes or adapter.
@@ -169,7 +167,7 @@ def initialise_from_unimodal(model: AdaptedClassifier, checkpoints: Mapping[str,
         if modality not in model.modalities:
             raise CheckpointMismatchError(f"init_from names modality {modality!r}, the data has {model.modalities}")
         state, info = read_checkpoint(path)
-        check_info(model, info, source=str(path), modalities=[modality])
+        check_info(model, info, source=str(path), class_names=class_names, modalities=[modality])
         renamed = {}
         for name, tensor in state.items():
             if name.startswith("head."):
@@ -184,7 +182,7 @@ def initialise_from_unimodal(model: AdaptedClassifier, checkpoints: Mapping[str,
         )
         check_tensors({name: own[name] for name in own if name.startswith(starts)}, renamed, source=str(path))
         new |= renamed
-    model.load_state_dict({**model.state_dict(), **new})
+    model.load_state_dict(new, strict=False)
 
 
 def save_weights(state: Mapping[str, Tensor], info: Mapping[str, Any], path: Path) -> None:

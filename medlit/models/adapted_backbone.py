@@ -1,9 +1,12 @@
 """One frozen encoder in memory, seen through a view per pass; each view has adapters of its own."""
 
 import copy
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from peft import PeftConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
@@ -30,7 +33,8 @@ class AdaptedBackbone(nn.Module):
         train_encoder: Train the encoder's own weights (full fine-tuning), which excludes adapters.
 
     Raises:
-        ConfigurationError: If the adapter does not fit the encoder, or is combined with ``train_encoder``.
+        ConfigurationError: If the adapter does not fit the encoder, changes or trains the encoder's own weights (they
+            are shared by all passes), or is combined with ``train_encoder``.
     """
 
     def __init__(
@@ -40,9 +44,17 @@ class AdaptedBackbone(nn.Module):
         if train_encoder and adapter is not None:
             raise ConfigurationError("train_backbone: true needs adapter: null; an adapter keeps the backbone frozen")
         self.encoder = encoder.requires_grad_(train_encoder)
+        self.adapter = adapter
         self.passes = nn.ModuleDict()
         if adapter is not None:
+            before = _sums(encoder)
             self.passes.update({name: _adapted_view(encoder, adapter) for name in passes})
+            if _sums(encoder) != before or any(tensor.requires_grad for tensor in encoder.parameters()):
+                raise ConfigurationError(
+                    f"adapter {type(adapter).__name__} changes or trains weights of the frozen backbone, which all "
+                    "passes share; choose settings that leave it alone (no bias, no init_lora_weights of its weights)"
+                )
+        self._fingerprint: str | None = None
         self._aliases = self._find_aliases()
         self.register_state_dict_post_hook(_drop_aliases)
         self.register_load_state_dict_pre_hook(_restore_aliases)
@@ -68,6 +80,20 @@ class AdaptedBackbone(nn.Module):
         tokens = view(images.flatten(0, 1), extra_tokens, insert_at=insert_at)
         return self.encoder.summary(tokens).view(cases, per_case, -1)
 
+    def fingerprint(self) -> str:
+        """SHA-256 over names, shapes, dtypes and bytes of the encoder's frozen parameters, hexadecimal; kept.
+
+        An encoder that is trained has no frozen parameters, hence the fingerprint of nothing.
+        """
+        if self._fingerprint is None:
+            digest = hashlib.sha256()
+            for name, tensor in sorted(self.encoder.named_parameters()):
+                if not tensor.requires_grad:
+                    digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+                    digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
     def _find_aliases(self) -> dict[str, str]:
         """Name of each tensor of a view that is the encoder's, with the encoder's name for it."""
         own = {id(tensor): name for name, tensor in self.encoder.state_dict(keep_vars=True).items()}
@@ -86,6 +112,20 @@ def _adapted_view(encoder: VisionEncoder, adapter: PeftConfig) -> VisionEncoder:
     return view
 
 
+def adapter_settings(adapter: PeftConfig | None) -> dict[str, Any]:
+    """The settings of an adapter as plain types, ``adapter.<name>`` each; what says where it came from is left out."""
+    origin = {"peft_version", "base_model_name_or_path", "revision", "auto_mapping", "task_type", "inference_mode"}
+    settings = {} if adapter is None else {k: v for k, v in adapter.to_dict().items() if k not in origin}
+    text = json.dumps(settings, default=lambda value: sorted(value) if isinstance(value, set) else str(value))
+    named = {f"adapter.{name}": value for name, value in json.loads(text).items()}
+    return {"adapter": None if adapter is None else type(adapter).__name__, **named}
+
+
+def _sums(encoder: VisionEncoder) -> list[float]:
+    """A number per parameter that gives a change away; none for a model without memory."""
+    return [float(tensor.detach().sum()) for tensor in encoder.parameters() if not tensor.is_meta]
+
+
 def _drop_aliases(module: nn.Module, state: dict[str, Any], prefix: str, _metadata: dict[str, Any]) -> None:
     """Leave the encoder's tensors out of the views when a state dict is made."""
     if isinstance(module, AdaptedBackbone):
@@ -96,6 +136,8 @@ def _drop_aliases(module: nn.Module, state: dict[str, Any], prefix: str, _metada
 def _restore_aliases(module: nn.Module, state: dict[str, Any], prefix: str, *_rest: object) -> None:
     """Put the encoder's tensors back into the views before a state dict is loaded."""
     if isinstance(module, AdaptedBackbone):
+        if any(name.startswith(f"{prefix}encoder.") for name in state):
+            module._fingerprint = None
         for name, original in module._aliases.items():
             if prefix + original in state:
                 state[prefix + name] = state[prefix + original]

@@ -1,10 +1,11 @@
 """What every classifier over an adapted backbone has, whatever it does with the embeddings."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
-from medlit.models.adapted_backbone import AdaptedBackbone
+from medlit.models.adapted_backbone import AdaptedBackbone, adapter_settings
 
 
 class AdaptedClassifier(nn.Module):
@@ -25,3 +26,14 @@ class AdaptedClassifier(nn.Module):
         self.num_classes = num_classes
         self.backbone_name = backbone_name
         self.backbone = backbone
+
+    def settings(self) -> dict[str, Any]:
+        """What shaped training beside the weights, as plain types: a checkpoint means nothing under other settings."""
+        encoder = self.backbone.encoder
+        return {
+            "img_size": encoder.img_size,
+            "padding": encoder.padding,
+            "image_mean": encoder.mean.flatten().tolist(),
+            "image_std": encoder.std.flatten().tolist(),
+            **adapter_settings(self.backbone.adapter),
+        }

@@ -13,6 +13,7 @@ from medlit.models.adapted_backbone import DEFAULT_ADAPTER, AdaptedBackbone
 from medlit.models.base import AdaptedClassifier
 from medlit.models.pooling import image_masks, masked_max, masked_mean
 from medlit.models.vision_encoder import VisionEncoder
+from medlit.precision import autocast_off
 
 PROJECTOR_WIDTH = 384
 """Hidden width of the projector of an intervention token (released configuration: 592,512 parameters at D = 768)."""
@@ -138,6 +139,10 @@ class EarlyInterventionClassifier(AdaptedClassifier):
         fused = (gate[..., None] * logits.float()).sum(dim=1)
         return EarlyInterventionOutput(fused=fused, auxiliary=auxiliary, main=main, gate=gate)
 
+    def settings(self) -> dict[str, Any]:
+        """What shaped training beside the weights; also the block of the intervention."""
+        return {**super().settings(), "intervene_at": self.intervene_at}
+
     def _projectors(self, target: str) -> list[tuple[str, nn.Module]]:
         """Each reference of a target with the projector that makes its intervention token."""
         projectors = self.projectors[target]
@@ -146,7 +151,7 @@ class EarlyInterventionClassifier(AdaptedClassifier):
     def _gate(self, steered: list[Tensor]) -> Tensor:
         """Weights (B, M) of the modalities from the detached main embeddings M x (B, D), in float32."""
         embedding = torch.cat(steered, dim=-1).detach().float()
-        with torch.autocast(embedding.device.type, enabled=False):
+        with autocast_off(embedding.device.type):
             weights: Tensor = self.gate(embedding).softmax(dim=-1)
         return weights
 

@@ -151,6 +151,8 @@ def _create(backbone: str, arguments: dict[str, Any]) -> Any:
             f"backbone {backbone} is a {type(model).__name__}; medlit takes plain vision transformers "
             "(timm's VisionTransformer and Eva: CLIP, DINOv2, DINOv3, EVA-02, MAE, SigLIP)"
         )
+    if not isinstance(model.patch_drop or nn.Identity(), nn.Identity):
+        raise ConfigurationError(f"backbone {backbone}: patch_drop_rate is not supported, every patch is read")
     return model
 
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from medlit.peft.mor.config import MoRConfig
+from medlit.precision import autocast_off
 
 WHOLE = ""
 THIRDS = ("q", "k", "v")
@@ -157,7 +157,7 @@ def _gated_hidden(tokens: Tensor, branches: list[_Branch]) -> Tensor:
     weight = torch.cat([weight for branch in branches for weight in (branch.router.weight, branch.down)])
     dtype = torch.promote_types(weight.dtype, torch.float32)
     widths = [size for branch in branches for size in (branch.router.out_features, len(branch.down))]
-    with _autocast_off(tokens.device.type):
+    with autocast_off(tokens.device.type):
         pieces = torch.split(F.linear(tokens.to(dtype), weight.to(dtype)), widths, dim=1)
         hidden = [
             rows * _row_gates(logits + branch.router.bias.to(dtype), branch.ranks, branch.scales)
@@ -179,9 +179,3 @@ def _pad_to_whole(branch: _Branch) -> Tensor:
         return branch.up
     width, before = len(branch.up), THIRDS.index(branch.part)
     return F.pad(branch.up, (0, 0, before * width, (len(THIRDS) - 1 - before) * width))
-
-
-def _autocast_off(device_type: str) -> AbstractContextManager[Any]:
-    if torch.amp.is_autocast_available(device_type):
-        return torch.autocast(device_type, enabled=False)
-    return nullcontext()  # the meta device has no autocast

@@ -178,6 +178,14 @@ def test_gate_and_fusion_are_float32_under_mixed_precision():
     assert output.main["clinic"].dtype == torch.bfloat16
 
 
+def test_runs_on_the_meta_device():
+    """Shapes and counts of the largest models cost nothing."""
+    with torch.device("meta"):
+        model = early_intervention()
+        images = {name: torch.empty(2, 1, 3, 32, 32) for name in ("clinic", "derm")}
+    assert model(images).fused.shape == (2, 5)
+
+
 def test_a_case_without_a_modality_is_refused():
     mask = {"clinic": torch.tensor([[True], [False], [True]])}
     with pytest.raises(ValueError, match=r"case 1 .*'clinic'"):
@@ -193,6 +201,8 @@ def test_a_case_without_a_modality_is_refused():
         ({"modalities": ["clinic", "clinic"]}, "different"),
         ({"intervene_at": 2}, "from 0 to 1, got 2"),
         ({"adapter": LoraConfig(target_modules=["no_such_layer"])}, "LoraConfig does not fit.*no_such_layer"),
+        ({"adapter": LoraConfig(target_modules=["mlp.fc1"], bias="all")}, "trains weights of the frozen backbone"),
+        ({"adapter": LoraConfig(target_modules=["mlp.fc1"], init_lora_weights="pissa")}, "changes or trains weights"),
     ],
 )
 def test_impossible_settings_are_refused(options, message):

@@ -176,6 +176,11 @@ def test_a_model_that_is_no_plain_vit_is_refused():
         VisionEncoder("resnet18", img_size=32, pretrained=False)
 
 
+def test_dropping_patches_is_refused():
+    with pytest.raises(ConfigurationError, match="patch_drop_rate"):
+        VisionEncoder("vit_base_patch16_224", img_size=32, pretrained=False, model_args={**VIT, "patch_drop_rate": 0.5})
+
+
 def test_images_of_another_size_are_refused():
     with pytest.raises(ConfigurationError, match=r"\(48, 48\) pixels.*32 x 32"):
         encoder()(images(48))
