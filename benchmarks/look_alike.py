@@ -67,7 +67,8 @@ def _swap_tokens(model: EarlyInterventionClassifier) -> None:
     """Let every projector hand its tokens to other cases, all modalities in the same order."""
 
     def swap(module: nn.Module, arguments: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
-        return tokens[torch.randperm(len(tokens), generator=torch.Generator().manual_seed(0))]
+        order = torch.randperm(len(tokens), generator=torch.Generator().manual_seed(0))
+        return tokens[order.roll(1)[order.argsort()]]  # one cycle through all cases: none keeps its own
 
     for projectors in model.projectors.values():
         for projector in projectors.values():

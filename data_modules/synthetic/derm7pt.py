@@ -22,7 +22,7 @@ from data_modules.skin.labels import CRITERIA, DIAGNOSES, FIVE_CLASSES, five_cla
 from data_modules.skin.tables import INDEXES, META
 from data_modules.splits import Split
 from data_modules.synthetic.skin_pictures import COLOURS, Modality, draw_lesion
-from data_modules.synthetic.tree import start_tree
+from data_modules.synthetic.tree import new_tree
 
 FEWEST_CASES = 10
 QUIRKS_FROM = 50
@@ -83,8 +83,13 @@ def write(root: str | Path, *, cases: int, seed: int, img_size: int = 96) -> Non
     for name, value, least in (("cases", cases, FEWEST_CASES), ("seed", seed, 0), ("img_size", img_size, 24)):
         if value < least:
             raise DataSettingsError(f"{name} is {value}; it has to be at least {least}")
-    root = Path(root)
-    start_tree(root, description={"set": "derm7pt", "cases": cases, "seed": seed, "img_size": img_size})
+    settings = {"cases": cases, "seed": seed, "img_size": img_size}
+    with new_tree(Path(root), description={"set": "derm7pt", **settings}) as folder:
+        _write_release(folder, **settings)
+
+
+def _write_release(root: Path, *, cases: int, seed: int, img_size: int) -> None:
+    """All files of a release below an empty folder."""
     (root / "README.txt").write_text(README)
     plan = plan_cases(cases, np.random.default_rng([seed, 0]))
     rows = [_row(case, np.random.default_rng([seed, 1, case.row])) for case in plan]

@@ -51,9 +51,11 @@ def main(args: list[str]) -> int:
 
     Raises:
         DataError: If the folder for the data holds something else.
-        ConfigurationError: If the shipped experiments are not there.
+        ConfigurationError: If the shipped experiments are not there, or an option makes no sense.
     """
     options = _parser().parse_args(args)
+    if options.epochs is not None and options.epochs < 1:
+        raise ConfigurationError(f"--epochs is {options.epochs}; it has to be at least 1")
     code = train(options.dir, cases=options.cases, seed=options.seed, epochs=options.epochs)
     if code:
         return code

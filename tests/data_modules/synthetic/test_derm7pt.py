@@ -102,10 +102,10 @@ def test_a_picture_shows_its_colour_in_the_middle(modality, colour):
 
 
 def test_its_own_folder_is_replaced(tmp_path):
-    derm7pt.write(tmp_path, cases=10, seed=0)
-    (tmp_path / "images" / "left_over.jpg").write_bytes(b"")
-    derm7pt.write(tmp_path, cases=10, seed=0)
-    assert not (tmp_path / "images" / "left_over.jpg").exists()
+    derm7pt.write(tmp_path / "set", cases=30, seed=0)
+    derm7pt.write(tmp_path / "set", cases=10, seed=1)
+    derm7pt.write(tmp_path / "fresh", cases=10, seed=1)
+    assert contents(tmp_path / "set") == contents(tmp_path / "fresh")
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
@@ -113,6 +113,35 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
     with pytest.raises(DataSettingsError, match="not empty and was not made by medlit"):
         derm7pt.write(tmp_path, cases=10, seed=0)
     assert contents(tmp_path) == {"thesis.txt": b"years of work"}
+
+
+@pytest.mark.parametrize("marker", ["{}", "not json", '{"files": ["synthetic.json"]}'])
+def test_a_folder_with_a_marker_and_files_of_others_is_left_alone(tmp_path, marker):
+    """As when the real release was unpacked over a look-alike."""
+    (tmp_path / "synthetic.json").write_text(marker)
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataSettingsError, match=r"thesis\.txt is not of a look-alike|synthetic\.json is not"):
+        derm7pt.write(tmp_path, cases=10, seed=0)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_an_added_file_keeps_the_look_alike_from_being_replaced(tmp_path):
+    derm7pt.write(tmp_path / "set", cases=10, seed=0)
+    (tmp_path / "set" / "images" / "mine.jpg").write_bytes(b"mine")
+    with pytest.raises(DataSettingsError, match=r"images/mine\.jpg"):
+        derm7pt.write(tmp_path / "set", cases=10, seed=1)
+
+
+def test_a_folder_below_a_file_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataSettingsError, match="cannot make the folder"):
+        derm7pt.write(tmp_path / "file" / "set", cases=10, seed=0)
+
+
+def test_nothing_is_left_beside_it(tmp_path):
+    derm7pt.write(tmp_path / "set", cases=10, seed=0)
+    derm7pt.write(tmp_path / "set", cases=10, seed=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
 def test_a_file_is_no_folder(tmp_path):
