@@ -3,16 +3,19 @@
 import argparse
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from medlit import run_folder
+from medlit.callbacks import BestCheckpoint, PredictionWriter, RunManifest
 from medlit.config_errors import explain, refuse_unheard
 from medlit.config_source import config_files, read_settings
 from medlit.errors import ConfigurationError, WeightsNotFoundError
@@ -49,17 +52,31 @@ def main(args: list[str]) -> int:
     return 0
 
 
-class SaveConfig(SaveConfigCallback):
-    """Writes the whole configuration of a training into its run folder, ready for ``medlit test --config``."""
+class RunFolder(Callback):
+    """Makes room in the run folder and saves the configuration there, ready for ``medlit test --config``.
 
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write it when training starts; Lightning calls this at rank zero."""
-        if stage != "fit":
+    Both wait for the start of training, when data, model and optimizer are known to be sound: a start that fails
+    leaves an earlier run as it was.
+
+    Args:
+        parser: Of the verb.
+        config: What it parsed.
+    """
+
+    def __init__(self, parser: LightningArgumentParser, config: Any) -> None:
+        self.parser, self.config = parser, config
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remove the run that is overwritten, if any, and write the configuration."""
+        if not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False):
             return
+        folder = Path(self.config.run_dir)
+        if not run_folder.is_within(folder, self.config.ckpt_path):
+            logs = [getattr(logger, "log_dir", None) for logger in trainer.loggers]
+            run_folder.clear(folder, keep=[log for log in logs if log])
         config = self.config.clone()
         for option in ONE_TIME:
             config.pop(option, None)
-        folder = Path(self.config.run_dir)
         folder.mkdir(parents=True, exist_ok=True)
         self.parser.save(
             config, folder / run_folder.CONFIG, skip_none=False, skip_validation=True, overwrite=True, multifile=False
@@ -80,8 +97,7 @@ class MedlitCLI(LightningCLI):
             LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"save_to_log_dir": False},
+            save_config_callback=None,  # RunFolder saves it
             trainer_defaults={"use_distributed_sampler": False},  # the DataModules' samplers know the processes
             seed_everything_default=0,
             parser_kwargs={"prog": "medlit", "exit_on_error": False, "allow_abbrev": False},
@@ -157,11 +173,14 @@ class MedlitCLI(LightningCLI):
             say(f"{self.verb}: {options.ckpt_path}")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """The Trainer, with the default loggers where the configuration names none."""
+        """The Trainer, with the default loggers where the configuration names none, and what every run writes."""
         options = self.options
         if options.trainer.logger is None:
             kwargs.setdefault("logger", default_loggers(options.run_dir, self.verb))
-        return super().instantiate_trainer(**kwargs)
+        checkpoints = options.trainer.enable_checkpointing is not False
+        callbacks = with_defaults(self._get(self.config_init, "trainer").callbacks, checkpoints=checkpoints)
+        keeper = RunFolder(self._parser(self.verb), options)
+        return super().instantiate_trainer(**{"callbacks": [keeper, *callbacks], **kwargs})
 
     def after_fit(self) -> None:
         """Test the best checkpoint of the training that just ended."""
@@ -175,6 +194,23 @@ class MedlitCLI(LightningCLI):
             return
         say(f"test after fit: {os.path.relpath(best)}")
         self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, verbose=False, weights_only=True)
+
+
+def with_defaults(callbacks: Callback | Sequence[Callback] | None, *, checkpoints: bool) -> list[Callback]:
+    """The configured callbacks and what every run folder gets: checkpoints, manifest, predictions.
+
+    Args:
+        callbacks: Those of the configuration; one of the same kind takes the place of a default.
+        checkpoints: Whether the run keeps checkpoints.
+    """
+    own = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
+    defaults: list[tuple[type[Callback], type[Callback]]] = [
+        (RunManifest, RunManifest),
+        (PredictionWriter, PredictionWriter),
+    ]
+    if checkpoints:
+        defaults.append((Checkpoint, BestCheckpoint))
+    return [*own, *(make() for kind, make in defaults if not any(isinstance(callback, kind) for callback in own))]
 
 
 def default_loggers(run_dir: str, verb: str) -> list[Logger]:

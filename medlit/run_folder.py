@@ -1,16 +1,20 @@
 """Where a run keeps its things: ``runs/<name>/{config.yaml, manifest.json, checkpoints/, logs/, predictions_*}``."""
 
+import contextlib
+import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from medlit.errors import ConfigurationError, WeightsNotFoundError
 
-CONFIG = "config.yaml"
-TRACES = (CONFIG, "manifest.json", "checkpoints")
-"""Each of these says that a run was started in a folder."""
-OUTPUTS = (*TRACES, "logs", "figures", "predictions_*.parquet", "predictions_*.csv")
-"""All that runs write; only these are removed when a run is overwritten."""
+CONFIG, MANIFEST = "config.yaml", "manifest.json"
+CHECKPOINTS = ("checkpoints/best.ckpt", "checkpoints/last.ckpt")
+TRACES = (CONFIG, MANIFEST, *CHECKPOINTS)
+"""What a training writes, whatever it is told; each is in the way of the next."""
+OUTPUTS = (*TRACES, *(f"{stem}_*.{format}" for stem in ("predictions", "predict") for format in ("parquet", "csv")))
+"""The files that runs write; these and the logs are removed when a run is overwritten."""
+LOGS = ("logs/csv", "logs/tensorboard")
 
 
 def default_run_dir(configs: Sequence[str]) -> str:
@@ -39,31 +43,87 @@ def find_best(run_dir: str | Path) -> Path:
 
 
 def claim(run_dir: str | Path, *, overwrite: bool, resume: str | None) -> None:
-    """See that a new training does not write over an earlier one.
+    """See that a new training does not write over an earlier one; nothing is changed.
+
+    A training that failed before its first checkpoint is not in the way.
 
     Args:
         run_dir: The folder of the run.
-        overwrite: Remove what an earlier run wrote there.
+        overwrite: What an earlier run wrote there may go.
         resume: Checkpoint that training goes on from; its run goes on in its folder.
 
     Raises:
-        ConfigurationError: If the folder holds a run, and neither is asked for; or both.
+        ConfigurationError: If the folder holds a run, and neither is asked for; or both; or it holds another run than
+            the one that goes on; or files of medlit's names that are not medlit's.
     """
     run_dir = Path(run_dir)
-    started = any((run_dir / trace).exists() for trace in TRACES)
     if resume is not None and overwrite:
         raise ConfigurationError("--overwrite true starts anew and --ckpt_path goes on: give one of them")
-    if resume is not None or not started:
+    traces = [trace for trace in TRACES if (run_dir / trace).exists()]
+    if not traces or is_within(run_dir, resume):
         return
-    if not overwrite:
-        last = best_checkpoint(run_dir).with_name("last.ckpt")
-        goes_on = f"go on with --ckpt_path {last}, " if last.is_file() else ""
-        raise ConfigurationError(
-            f"{run_dir} already holds a run; {goes_on}start it anew with --overwrite true, or choose another --run_dir"
-        )
-    for pattern in OUTPUTS:
-        for path in run_dir.glob(pattern):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if not is_run(run_dir):
+        raise ConfigurationError(f"{run_dir} holds {traces[0]}, but no run of medlit: choose another --run_dir")
+    if overwrite or not is_kept(run_dir):
+        return
+    if resume is not None:
+        raise ConfigurationError(f"{run_dir} already holds another run than that of {resume}: choose another --run_dir")
+    last = best_checkpoint(run_dir).with_name("last.ckpt")
+    goes_on = f"go on with --ckpt_path {last}, " if last.is_file() else ""
+    raise ConfigurationError(
+        f"{run_dir} already holds a run; {goes_on}start it anew with --overwrite true, or choose another --run_dir"
+    )
+
+
+def is_within(run_dir: str | Path, checkpoint: str | None) -> bool:
+    """Whether a checkpoint is one of the run's own."""
+    return checkpoint is not None and Path(checkpoint).resolve().parent == (Path(run_dir) / "checkpoints").resolve()
+
+
+def is_run(run_dir: str | Path) -> bool:
+    """Whether medlit wrote what is there: its manifest says so, or a checkpoint beside a configuration of medlit's."""
+    run_dir = Path(run_dir)
+    if "medlit" in (_manifest(run_dir).get("versions") or {}):
+        return True
+    config = run_dir / CONFIG
+    has_checkpoint = any((run_dir / name).is_file() for name in CHECKPOINTS)
+    return has_checkpoint and config.is_file() and "medlit." in config.read_text(encoding="utf-8", errors="replace")
+
+
+def is_kept(run_dir: str | Path) -> bool:
+    """Whether a run is worth keeping: it has a checkpoint, or did not fail."""
+    if any((Path(run_dir) / name).exists() for name in CHECKPOINTS):
+        return True
+    status = str(_manifest(Path(run_dir)).get("stages", {}).get("fit", {}).get("status", "failed"))
+    return not status.startswith("failed")
+
+
+def clear(run_dir: str | Path, *, keep: Collection[str | Path] = ()) -> None:
+    """Remove what an earlier run of medlit wrote; anything else stays.
+
+    Args:
+        run_dir: The folder of the run.
+        keep: Folders below ``logs/<kind>/`` that are in use.
+    """
+    run_dir = Path(run_dir)
+    if not is_run(run_dir):
+        return
+    kept = {Path(folder).resolve() for folder in keep}
+    logs = [path for kind in LOGS for path in run_dir.glob(f"{kind}/*") if path.resolve() not in kept]
+    for path in [*(path for pattern in OUTPUTS for path in run_dir.glob(pattern)), *logs]:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    for folder in ("checkpoints", *LOGS, "logs"):
+        with contextlib.suppress(OSError):  # it is not there, or holds other things
+            (run_dir / folder).rmdir()
+
+
+def _manifest(run_dir: Path) -> dict[str, dict[str, dict[str, object]]]:
+    """The manifest; empty if there is none that can be read."""
+    try:
+        content = json.loads((run_dir / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def log_version(run_dir: str | Path, verb: str) -> str:

@@ -111,7 +111,7 @@ def test_the_test_has_a_row_for_every_case_and_different_probabilities(folder):
 
 
 def test_the_prediction_has_a_row_for_every_case(folder):
-    rows = pl.read_parquet(folder / "first/predictions_all.parquet")
+    rows = pl.read_parquet(folder / "first/predict_all.parquet")
     assert rows["case_id"].n_unique() == rows.height == sum(SIZES.values())
 
 

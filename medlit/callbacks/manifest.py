@@ -38,9 +38,9 @@ class RunManifest(Callback):
     """Writes ``manifest.json`` into the run folder when a stage starts, and completes it when the stage ends.
 
     The top level tells of the run that made the folder: versions, platform, commit, seed, command, data and split
-    hashes, class names, modalities, foundation, numbers of parameters. ``stages`` has a record of the last fit, test
-    and predict in the folder: its command, times, status, data hashes and checkpoint. At the start of training
-    the global batch is printed.
+    hashes, whether the data are synthetic, class names, modalities, foundation, numbers of parameters. ``stages`` has a
+    record of the last fit, test and predict in the folder: its command, times, status, data hashes and checkpoint. At
+    the start of training the global batch is printed.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -77,7 +77,7 @@ class RunManifest(Callback):
                 self._end(trainer, stage, f"failed: {type(exception).__name__}")
 
     def _begin(self, trainer: Trainer, task: LightningModule, stage: str) -> None:
-        if not trainer.is_global_zero:
+        if not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False):
             return
         manifest = read_manifest(Path(trainer.default_root_dir))
         resumed = trainer.ckpt_path is not None
@@ -109,7 +109,7 @@ def describe_run(trainer: Trainer, task: LightningModule) -> dict[str, Any]:
         "seed": None if seed is None else int(seed),
         "versions": {"python": platform.python_version(), **versions()},
         "platform": platform.platform(),
-        "commit": commit(),
+        "medlit_commit": commit(),
         "data_hashes": data_hashes(trainer),
         "devices": trainer.world_size,
         "precision": str(trainer.precision),
@@ -118,6 +118,9 @@ def describe_run(trainer: Trainer, task: LightningModule) -> dict[str, Any]:
             "trainable": sum(parameter.numel() for parameter in task.parameters() if parameter.requires_grad),
         },
     }
+    synthetic = getattr(getattr(trainer, "datamodule", None), "synthetic", None)
+    if synthetic is not None:
+        record["synthetic"] = bool(synthetic)
     if isinstance(task, ClassificationTask):
         record |= {
             "modalities": task.modalities,
@@ -161,10 +164,14 @@ def data_hashes(trainer: Trainer) -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """The commit of the working folder, with ``-dirty`` where files differ from it; None outside of a repository."""
+    """The commit of medlit's clone, with ``-dirty`` where files differ from it; None for an installed package."""
+    package = Path(__file__).resolve().parents[1]
+    if not (package.parent / ".git").exists():  # a package installed inside of some other repository
+        return None
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=package,
             capture_output=True,
             text=True,
             check=True,

@@ -12,7 +12,9 @@ from medlit.tasks.results import UNKNOWN_LABEL
 
 
 class PredictionWriter(Callback):
-    """Writes ``predictions_<split>.<format>`` into the run folder after test and predict.
+    """Writes ``predictions_test.<format>`` after a test, ``predict_<split>.<format>`` after predict, in the run folder.
+
+    The names differ so that predictions of other data never take the place of the test's.
 
     Columns: ``case_id``, ``group_id``, ``label`` (class id, empty where unknown; multi-label: ``label_<class>``),
     ``prob_<class>``, ``logit_<class>``, the same of each modality as ``<modality>_prob_<class>`` and
@@ -28,20 +30,24 @@ class PredictionWriter(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the rows of the test."""
-        self._write(trainer, pl_module, "test")
+        self._write(trainer, pl_module, "predictions_test")
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the rows of the prediction."""
         datamodule = getattr(trainer, "datamodule", None)
-        self._write(trainer, pl_module, str(getattr(datamodule, "predict_split", "predict")))
+        self._write(trainer, pl_module, f"predict_{getattr(datamodule, 'predict_split', 'all')}")
 
-    def _write(self, trainer: Trainer, task: LightningModule, split: str) -> None:
-        if not trainer.is_global_zero or not isinstance(task, ClassificationTask) or task.case_results is None:
+    def _write(self, trainer: Trainer, task: LightningModule, stem: str) -> None:
+        if not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False):
+            return
+        if not isinstance(task, ClassificationTask) or task.case_results is None:
             return
         import polars as pl  # here, after all loaders: a fork after polars was used hangs
 
-        table = pl.DataFrame(prediction_columns(task, task.case_results))
-        path = Path(trainer.default_root_dir) / f"predictions_{split}.{self.format}"
+        columns = prediction_columns(task, task.case_results)
+        labels = {name: pl.Int64 for name in columns if name == "label" or name.startswith("label_")}
+        table = pl.DataFrame(columns, schema_overrides=labels)  # of its type even where all are empty
+        path = Path(trainer.default_root_dir) / f"{stem}.{self.format}"
         write_whole(path, table.write_parquet if self.format == "parquet" else partial(table.write_csv))
         print(f"{len(table)} predictions: {path}")
 

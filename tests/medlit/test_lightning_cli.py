@@ -56,7 +56,7 @@ def test_the_saved_configuration_tests_and_predicts_the_same(fitted):
         assert (done.returncode, done.stderr) == (0, "")
         assert f"{verb}: {folder}/run/checkpoints/best.ckpt" in done.stdout
     assert pl.read_parquet(folder / "run" / "predictions_test.parquet").equals(first)
-    assert len(pl.read_parquet(folder / "run" / "predictions_all.parquet")) == 16
+    assert len(pl.read_parquet(folder / "run" / "predict_all.parquet")) == 16
 
 
 def test_training_goes_on_from_a_checkpoint_in_the_same_folder(fitted):

@@ -59,21 +59,21 @@ def test_two_processes_agree_with_one(folder, one):
     two = run(folder, "two", *options)
     assert len(losses(one)) >= 5  # two epochs of training and validation, and the test
     assert losses(two) == pytest.approx(losses(one), abs=1e-4)
-    for split in ("test", "all"):
-        alone, shared = (pl.read_parquet(path / f"predictions_{split}.parquet") for path in (one, two))
+    for table in ("predictions_test", "predict_all"):
+        alone, shared = (pl.read_parquet(path / f"{table}.parquet") for path in (one, two))
         assert shared["case_id"].to_list() == alone["case_id"].to_list()
         assert shared["case_id"].n_unique() == shared.height
         names = [name for name in alone.columns if "prob_" in name or name.startswith("gate_")]
         assert len(names) == 5 * 3 + 2
         for name in names:
             assert shared[name].to_list() == pytest.approx(alone[name].to_list(), abs=1e-6)
-    assert pl.read_parquet(two / "predictions_all.parquet").height == CASES
+    assert pl.read_parquet(two / "predict_all.parquet").height == CASES
 
 
 def test_low_precision_trains_tests_and_predicts(folder, one):
     low = run(folder, "low", "--data.batch_size", 8, "--trainer.precision", "bf16-mixed")
     assert losses(low) == pytest.approx(losses(one), rel=0.05)
     assert losses(low) != losses(one)
-    rows = pl.read_parquet(low / "predictions_all.parquet")
+    rows = pl.read_parquet(low / "predict_all.parquet")
     assert rows.height == CASES
     assert rows["prob_MEL"].n_unique() > CASES // 2

@@ -1,9 +1,21 @@
 """A run has its own folder; nothing of an earlier run is lost without being asked for."""
 
+import contextlib
+import json
+
 import pytest
 
 from medlit.errors import ConfigurationError, WeightsNotFoundError
-from medlit.run_folder import TRACES, best_checkpoint, claim, default_run_dir, find_best, log_version
+from medlit.run_folder import (
+    TRACES,
+    best_checkpoint,
+    claim,
+    clear,
+    default_run_dir,
+    find_best,
+    is_run,
+    log_version,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,45 +39,95 @@ def test_the_best_checkpoint_is_found_or_its_command_told(tmp_path):
     assert find_best(tmp_path) == best
 
 
+def write(folder, *paths, status="finished"):
+    """Files as a run leaves them."""
+    for path in paths:
+        (folder / path).parent.mkdir(exist_ok=True, parents=True)
+        (folder / path).touch()
+    manifest = {"versions": {"medlit": "0.1"}, "stages": {"fit": {"status": status}}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
 @pytest.fixture
 def run(tmp_path):
-    """A folder that holds a run, and a note of the user's."""
-    for path in (
-        "checkpoints/best.ckpt",
-        "checkpoints/last.ckpt",
-        "config.yaml",
-        "predictions_test.parquet",
-        "note.md",
+    """A folder that holds a run, and things of the user's."""
+    folder = tmp_path / "run"
+    write(
+        folder,
+        *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml", "predictions_test.parquet"),
+        *("predict_all.csv", "logs/csv/fit/metrics.csv", "logs/tensorboard/fit/events", "logs/csv/fit_2/metrics.csv"),
+        *("note.md", "logs/mine/note.md", "checkpoints/mine.ckpt", "figures/a.png"),
+    )
+    return folder
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+
+
+MINE = {"note.md", "logs/mine/note.md", "checkpoints/mine.ckpt", "figures/a.png"}
+
+
+def test_a_run_is_in_the_way_and_the_refusal_says_how_to_go_on(run):
+    before = files(run)
+    with pytest.raises(
+        ConfigurationError, match=r"go on with --ckpt_path \S+/last\.ckpt, start it anew with --overwrite"
     ):
-        (tmp_path / path).parent.mkdir(exist_ok=True)
-        (tmp_path / path).touch()
-    return tmp_path
-
-
-@pytest.mark.parametrize("trace", TRACES)
-def test_any_trace_of_a_run_is_in_the_way(tmp_path, trace):
-    (tmp_path / trace).mkdir()
-    with pytest.raises(ConfigurationError, match="already holds a run; start it anew with --overwrite true"):
-        claim(tmp_path, overwrite=False, resume=None)
-
-
-def test_the_refusal_says_how_to_go_on(run):
-    with pytest.raises(ConfigurationError, match=r"go on with --ckpt_path \S+/checkpoints/last\.ckpt"):
         claim(run, overwrite=False, resume=None)
-    assert (run / "checkpoints" / "best.ckpt").exists()
+    claim(run, overwrite=True, resume=None)
+    assert files(run) == before  # only a training that starts removes anything
 
 
 def test_overwriting_removes_the_run_and_nothing_else(run):
-    claim(run, overwrite=True, resume=None)
-    assert [path.name for path in run.iterdir()] == ["note.md"]
+    clear(run, keep=[run / "logs/csv/fit_2"])
+    assert files(run) == MINE | {"logs/csv/fit_2/metrics.csv"}
 
 
-def test_resuming_keeps_everything(run):
-    before = sorted(run.rglob("*"))
-    claim(run, overwrite=False, resume="last.ckpt")
-    assert sorted(run.rglob("*")) == before
+def test_what_a_link_leads_to_stays(run, tmp_path):
+    (run / "predictions_test.csv").symlink_to(tmp_path / "elsewhere.csv")
+    (run / "logs/csv/linked").symlink_to(tmp_path / "logs")
+    write(tmp_path, "elsewhere.csv", "logs/metrics.csv")
+    clear(run)
+    assert files(run) == MINE
+    assert (tmp_path / "elsewhere.csv").exists()
+    assert (tmp_path / "logs/metrics.csv").exists()
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_what_medlit_did_not_write_is_never_written_over(tmp_path, trace):
+    (tmp_path / trace).parent.mkdir(exist_ok=True)
+    (tmp_path / trace).write_text("{}")
+    for overwrite in (False, True):
+        with pytest.raises(ConfigurationError, match=f"holds {trace}, but no run of medlit: choose another --run_dir"):
+            claim(tmp_path, overwrite=overwrite, resume=None)
+    clear(tmp_path)
+    assert files(tmp_path) == {trace}
+
+
+def test_a_run_without_manifest_is_known_by_checkpoint_and_configuration(tmp_path):
+    (tmp_path / "config.yaml").write_text("class_path: medlit.tasks.UnimodalTask")
+    assert not is_run(tmp_path)  # somebody's own configuration
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/best.ckpt").touch()
+    assert is_run(tmp_path)
+
+
+@pytest.mark.parametrize(("status", "free"), [("failed: ValueError", True), ("started", False), ("finished", False)])
+def test_a_training_that_failed_at_once_is_not_in_the_way(tmp_path, status, free):
+    write(tmp_path, "config.yaml", status=status)
+    with contextlib.nullcontext() if free else pytest.raises(ConfigurationError, match="already holds a run"):
+        claim(tmp_path, overwrite=False, resume=None)
+
+
+def test_resuming_goes_on_in_its_own_folder_or_a_free_one(run, tmp_path):
+    last = str(run / "checkpoints" / "last.ckpt")
+    claim(run, overwrite=False, resume=last)
+    claim(tmp_path / "new", overwrite=False, resume=last)
     with pytest.raises(ConfigurationError, match="give one of them"):
-        claim(run, overwrite=True, resume="last.ckpt")
+        claim(run, overwrite=True, resume=last)
+    write(tmp_path / "other", "checkpoints/last.ckpt")
+    with pytest.raises(ConfigurationError, match="already holds another run than that of"):
+        claim(tmp_path / "other", overwrite=False, resume=last)
 
 
 def test_logs_of_predictions_are_no_run_in_the_way(tmp_path):

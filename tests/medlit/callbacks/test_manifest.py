@@ -5,6 +5,7 @@ import json
 import pytest
 
 from medlit.callbacks import RunManifest
+from medlit.callbacks.manifest import commit
 from medlit.checkpoint import foundation_fingerprint
 from medlit.errors import NonFiniteLossError
 from tests.medlit.tasks.tiny import CLASSES, TinyDataModule, trainer, unimodal
@@ -56,6 +57,19 @@ def test_a_test_adds_its_record_and_a_new_training_starts_over(tmp_path):
     }
     runner().fit(unimodal(), datamodule=TinyDataModule())
     assert list(manifest(tmp_path)["stages"]) == ["fit"]
+
+
+def test_the_commit_is_medlits_wherever_the_command_runs(tmp_path, monkeypatch):
+    here = commit()
+    monkeypatch.chdir(tmp_path)
+    assert commit() == here
+
+
+def test_says_whether_the_data_are_synthetic(tmp_path):
+    data = TinyDataModule()
+    data.synthetic = True
+    trainer(tmp_path, callbacks=[RunManifest()]).test(unimodal(), datamodule=data, verbose=False)
+    assert manifest(tmp_path)["synthetic"] is True
 
 
 def test_a_failed_training_says_so(tmp_path):

@@ -38,9 +38,34 @@ def test_prediction_of_a_split_needs_no_labels(tmp_path):
     data = TinyDataModule(labelled=False)
     data.predict_split = "all"
     runner(tmp_path, "parquet").predict(unimodal(), datamodule=data)
-    table = pl.read_parquet(tmp_path / "predictions_all.parquet")
+    table = pl.read_parquet(tmp_path / "predict_all.parquet")
     assert table.columns == ["case_id", "group_id", "label", *ANSWER]
     assert table["label"].null_count() == 13
+    assert table["label"].dtype == pl.Int64
+
+
+def test_predicting_leaves_the_tests_rows_alone(tmp_path):
+    task = unimodal()
+    runner(tmp_path, "csv").test(task, datamodule=TinyDataModule(), verbose=False)
+    before = (tmp_path / "predictions_test.csv").read_bytes()
+    runner(tmp_path, "csv").predict(task, datamodule=TinyDataModule(cases=5))
+    assert (tmp_path / "predictions_test.csv").read_bytes() == before
+    assert len(pl.read_csv(tmp_path / "predict_test.csv")) == 5
+
+
+def test_a_case_without_label_among_others_has_an_empty_one(tmp_path):
+    data = TinyDataModule()
+    del data.samples[2]["label"], data.samples[12]["label"]
+    runner(tmp_path, "parquet").test(unimodal(), datamodule=data, verbose=False)
+    labels = pl.read_parquet(tmp_path / "predictions_test.parquet")["label"].to_list()
+    assert [case for case, label in enumerate(labels) if label is None] == [2, 12]
+
+
+def test_a_trial_run_writes_nothing(tmp_path):
+    trainer(tmp_path, callbacks=[PredictionWriter()], fast_dev_run=True).test(
+        unimodal(), datamodule=TinyDataModule(), verbose=False
+    )
+    assert not list(tmp_path.iterdir())
 
 
 def test_several_labels_have_a_column_each_and_sigmoids():

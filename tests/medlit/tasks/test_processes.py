@@ -20,8 +20,8 @@ def run(folder: Path, *, devices: int, batch_size: int, precision: str = "32-tru
     assert done.returncode == 0, done.stderr
 
 
-def predictions(folder: Path, split: str) -> pl.DataFrame:
-    return pl.read_csv(folder / f"predictions_{split}.csv")
+def predictions(folder: Path, name: str) -> pl.DataFrame:
+    return pl.read_csv(folder / f"{name}.csv")
 
 
 @pytest.mark.slow
@@ -32,8 +32,8 @@ def test_two_processes_agree_with_one(tmp_path):
     figures = [json.loads((folder / "figures.json").read_text()) for folder in (one, two)]
     assert figures[0].keys() == figures[1].keys()
     assert figures[1] == pytest.approx(figures[0], abs=1e-4, nan_ok=True)
-    for split in ("test", "all"):
-        expected, found = predictions(one, split), predictions(two, split)
+    for name in ("predictions_test", "predict_all"):
+        expected, found = predictions(one, name), predictions(two, name)
         assert found["case_id"].to_list() == [f"c{case}" for case in range(13)]
         for column in expected.columns:
             if "prob" in column or column.startswith("gate"):
@@ -43,5 +43,5 @@ def test_two_processes_agree_with_one(tmp_path):
 @pytest.mark.slow
 def test_low_precision_trains_tests_and_predicts(tmp_path):
     run(tmp_path / "bf16", devices=1, batch_size=4, precision="bf16-mixed")
-    for split in ("test", "all"):
-        assert predictions(tmp_path / "bf16", split)["prob_MEL"].n_unique() > 1
+    for name in ("predictions_test", "predict_all"):
+        assert predictions(tmp_path / "bf16", name)["prob_MEL"].n_unique() > 1
