@@ -38,10 +38,10 @@ demo: $(READY)  ## Train and compare on a look-alike set, on a CPU in minutes
 	$(BIN)/medlit demo
 
 test: $(READY)  ## Fast and ordinary slow tests
-	$(TEST) -m "not system and not long" -n $(WORKERS) --dist worksteal
+	$(TEST) -m "not system and not long" -n $(WORKERS) --dist loadfile
 
 test-fast: $(READY)  ## Fast tests only
-	$(TEST) -m "not slow and not system and not long" -n $(WORKERS) --dist worksteal
+	$(TEST) -m "not slow and not system and not long" -n $(WORKERS) --dist loadfile
 
 test-system: $(READY)  ## Tests with servers, browsers and clusters that the project's scripts install
 	@$(TEST) -m system $(call MAYBE_NONE,system)
