@@ -1,4 +1,4 @@
-"""What the README says is there, and what it tells one to type works."""
+"""What the README names is there, its Python runs, and its figures say what its text says."""
 
 import re
 import shlex
@@ -36,6 +36,18 @@ def test_every_link_and_shipped_file_exists():
     links = re.findall(r"\]\((?!https?://)([^)]+)\)", README) + re.findall(r"experiments/[\w/]+\.yaml", README)
     assert len(links) >= 5
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_table_of_seeds_shows_what_the_text_says():
+    rows = re.findall(r"^\| \d \| (.*) \|$", README, flags=re.MULTILINE)
+    assert len(rows) == 5
+    for row in rows:
+        fused, mean, clinic, derm, swapped = map(float, row.split("|"))
+        better = max(clinic, derm)
+        assert fused >= 0.88
+        assert fused >= better + 0.40
+        assert fused >= mean + 0.20
+        assert swapped <= better + 0.05
 
 
 @pytest.mark.parametrize("code", [text for kind, text in BLOCKS if kind == "python"])
