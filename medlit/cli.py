@@ -1,6 +1,7 @@
 """Entry point ``medlit``: answers help, version and unknown verbs at once, imports torch only for a verb's work."""
 
 import importlib
+import os
 import sys
 
 from medlit import __version__
@@ -85,8 +86,8 @@ def _guarded(verb: str, args: list[str]) -> int:
         return _run(verb, args)
     except (DataError, ConfigurationError) as error:
         return _fail(one_line(error), USER_ERROR)
-    except NonFiniteLossError as error:
-        return _fail(one_line(error), FAILED)
+    except NonFiniteLossError as error:  # of all processes alike: the first one says so
+        return _fail(one_line(error), FAILED) if os.environ.get("LOCAL_RANK", "0") == "0" else FAILED
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
     except SystemExit as stop:

@@ -8,10 +8,12 @@ jsonargparse drops without a word: :func:`refuse_unheard` finds those.
 import importlib
 import inspect
 import re
+import traceback
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from data_modules.errors import DataError
 from medlit.config_source import Setting
 from medlit.errors import ConfigurationError
 
@@ -62,6 +64,25 @@ def explain(error: Exception, settings: Sequence[Setting], parser_keys: Collecti
         or _wrong_value(chain, settings)
         or ConfigurationError(_shortened(chain[-1]))
     )
+
+
+def refused(error: Exception) -> Exception:
+    """What a class said of its arguments, out of jsonargparse's messages around it.
+
+    Args:
+        error: What came of making the configured objects.
+
+    Returns:
+        The innermost error if it is meant for the user as it is, else its message with the class that was made.
+    """
+    chain = list(_chain(error))
+    for link in chain:
+        if isinstance(link, (ConfigurationError, DataError)):
+            return link
+    frames = [frame for frame, _ in traceback.walk_tb(chain[-1].__traceback__) if "self" in frame.f_locals]
+    made = [frame.f_locals["self"] for frame in frames if frame.f_code.co_name in ("__init__", "__post_init__")]
+    text = _shortened(" ".join(str(chain[-1]).split()))
+    return ConfigurationError(f"{type(made[0]).__name__}: {text}" if made else text)
 
 
 @dataclass(frozen=True, kw_only=True)

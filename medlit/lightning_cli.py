@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from medlit import run_folder
 from medlit.callbacks import BestCheckpoint, PredictionWriter, RunManifest
-from medlit.config_errors import explain, refuse_unheard
+from medlit.config_errors import explain, refuse_unheard, refused
 from medlit.config_source import config_files, read_settings
 from medlit.errors import ConfigurationError, WeightsNotFoundError
 
@@ -171,6 +171,13 @@ class MedlitCLI(LightningCLI):
         elif options.ckpt_path is None:
             options.ckpt_path = str(run_folder.find_best(options.run_dir))
             say(f"{self.verb}: {options.ckpt_path}")
+
+    def instantiate_classes(self) -> None:
+        """Make data, task and Trainer; what their classes refuse is an error of the configuration."""
+        try:
+            super().instantiate_classes()
+        except (ValueError, TypeError) as error:
+            raise refused(error) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The Trainer, with the default loggers where the configuration names none, and what every run writes."""

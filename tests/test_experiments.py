@@ -65,13 +65,13 @@ def test_is_the_papers_setting(path, capsys):
     assert config["trainer"]["max_epochs"] == 200
 
 
-@pytest.mark.parametrize("overlays", [[], OVERLAYS], ids=["alone", "with overlays"])
+@pytest.mark.parametrize(("overlays", "patience"), [([], 10), (OVERLAYS, 20)], ids=["alone", "with overlays"])
 @pytest.mark.parametrize("path", WHOLE, ids=name)
-def test_stops_early(path, overlays, capsys):
+def test_stops_early(path, overlays, patience, capsys):
     entries = parsed(capsys, path, *overlays)["trainer"]["callbacks"]
     callbacks = {entry["class_path"]: entry.get("init_args", {}) for entry in entries}
     stopping = callbacks["lightning.pytorch.callbacks.EarlyStopping"]
-    assert (stopping["monitor"], stopping["mode"], stopping["patience"]) == ("val/map", "max", 10)
+    assert (stopping["monitor"], stopping["mode"], stopping["patience"]) == ("val/map", "max", patience)
 
 
 @pytest.mark.parametrize("path", WHOLE, ids=name)

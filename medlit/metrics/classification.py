@@ -32,7 +32,9 @@ def classification_metrics(
         class_names: C names for the figures of a class, as in ``average_precision/MEL``; None leaves those figures out.
 
     Returns:
-        Means and counts by name, then ``{average_precision,auroc,f1,sensitivity,specificity}/<class>`` where defined.
+        Means and counts by name, then
+        ``{average_precision,auroc,f1,sensitivity,specificity,accuracy,balanced_accuracy}/<class>`` where defined; of a
+        class against the rest.
 
     Raises:
         ValueError: If shapes, labels or names do not fit, or a logit is not finite.
@@ -52,12 +54,11 @@ def classification_metrics(
         "f1": counts.f1(),
         "sensitivity": counts.sensitivity(),
         "specificity": counts.specificity(),
+        "accuracy": (decision == target).double().mean(dim=0),
+        "balanced_accuracy": (counts.sensitivity() + counts.specificity()) / 2,
     }
     figures = {("map" if name == "average_precision" else name): _mean(values) for name, values in per_class.items()}
-    if multi_label:
-        figures["accuracy"] = float((decision == target).double().mean())
-        figures["balanced_accuracy"] = _mean((per_class["sensitivity"] + per_class["specificity"]) / 2)
-    else:
+    if not multi_label:  # for several labels these are the means over them
         probabilities = scores.softmax(dim=1)
         figures["map_softmax"] = _mean(_ranked(binary_average_precision, probabilities, target, has_positives))
         figures["auroc_softmax"] = _mean(_ranked(binary_auroc, probabilities, target, two_sided))

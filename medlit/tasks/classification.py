@@ -1,7 +1,7 @@
 """What every classification task shares: steps, figures over whole sets, optimizer, checkpoints of the trained part."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast
 
 import torch
@@ -18,7 +18,8 @@ from medlit.errors import CheckpointMismatchError, ConfigurationError, NonFinite
 from medlit.metrics import classification_metrics
 from medlit.models.base import AdaptedClassifier
 from medlit.report.table import result_table
-from medlit.tasks.results import CaseResults, gather
+from medlit.tasks.checks import blame, check_monitors
+from medlit.tasks.results import CaseResults, everywhere, gather, gather_objects
 from medlit.tasks.schedules import scheduler_config
 
 ModelFactory = Callable[[list[str], int, int], AdaptedClassifier]
@@ -129,10 +130,13 @@ class ClassificationTask(LightningModule, ABC):
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
         if not trainable:
             raise ConfigurationError("no parameter is trainable; give the model an adapter or a head")
-        optimizer: Optimizer = self._make_optimizer(trainable) if self._make_optimizer else AdamW(trainable, lr=1e-4)
+        with blame("optimizer"):
+            make = self._make_optimizer
+            optimizer: Optimizer = make(trainable) if make else AdamW(trainable, lr=1e-4)
         if self._make_scheduler is None:
             return {"optimizer": optimizer}
-        schedule = scheduler_config(self._make_scheduler(optimizer), interval=self._scheduler_interval)
+        with blame("scheduler"):
+            schedule = scheduler_config(self._make_scheduler(optimizer), interval=self._scheduler_interval)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def training_step(self, batch: ClassificationBatch, batch_idx: int) -> Tensor:
@@ -141,17 +145,25 @@ class ClassificationTask(LightningModule, ABC):
             raise ConfigurationError(f"cases {', '.join(batch['case_id'][:8])} have no label to train with")
         terms = self.training_loss(self(batch["images"], batch["image_mask"]), batch["label"])
         total = cast(Tensor, terms["total"])
-        if not torch.isfinite(total):
-            values = ", ".join(f"{name} {float(term.detach()):g}" for name, term in terms.items())
-            raise NonFiniteLossError(
-                f"training loss is not finite at epoch {self.current_epoch}, step {self.global_step} ({values}); "
-                f"cases {', '.join(batch['case_id'])}; lower the learning rate, or look at these cases"
-            )
+        self._refuse_non_finite(terms, batch["case_id"])
         figures = {f"train/{'loss' if name == 'total' else name}": term.detach() for name, term in terms.items()}
         size = len(batch["case_id"])
         self.log_dict(figures, on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
-        self.log("loss", total.detach(), prog_bar=True, logger=False, sync_dist=True, batch_size=size)
+        self.log("loss", total.detach(), prog_bar=True, logger=False, batch_size=size)  # this process's alone
         return total
+
+    def _refuse_non_finite(self, terms: Mapping[str, Tensor], cases: list[str]) -> None:
+        """Stop, on all processes alike, if the loss of any is not finite."""
+        finite = torch.isfinite(terms["total"].detach()).all()
+        if everywhere(finite):
+            return
+        values = ", ".join(f"{name} {float(term.detach()):g}" for name, term in terms.items())
+        shares = [share for share in gather_objects(None if finite else (values, cases)) if share is not None]
+        raise NonFiniteLossError(
+            f"training loss is not finite at epoch {self.current_epoch}, step {self.global_step} ({shares[0][0]}); "
+            f"cases {', '.join(case for _, share in shares for case in share)}; "
+            "lower the learning rate, or look at these cases"
+        )
 
     # Evaluation
 
@@ -176,6 +188,7 @@ class ClassificationTask(LightningModule, ABC):
     def on_validation_epoch_end(self) -> None:
         """Loss and metrics of the validation set."""
         self._evaluate("val")
+        check_monitors(self.trainer)
 
     def on_test_epoch_end(self) -> None:
         """Loss and metrics of the test set."""
@@ -264,15 +277,3 @@ class ClassificationTask(LightningModule, ABC):
         restore(self.model, state, info, source=source, class_names=self._given_class_names)
         if self._given_class_names is None and info.get("class_names"):
             self.class_names = self._given_class_names = list(info["class_names"])
-
-
-def check_names(what: str, names: Sequence[str], modalities: Sequence[str]) -> None:
-    """Refuse a setting by modality that names others than the data's.
-
-    Raises:
-        ConfigurationError: Saying which there are.
-    """
-    if strangers := [name for name in names if name not in modalities]:
-        raise ConfigurationError(
-            f"{what} names {', '.join(strangers)}; the data's modalities are {', '.join(modalities)}"
-        )

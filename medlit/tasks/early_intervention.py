@@ -12,7 +12,8 @@ from medlit.checkpoint import initialise_from_unimodal
 from medlit.errors import WeightsNotFoundError
 from medlit.losses import EarlyInterventionLoss
 from medlit.models.early_intervention import EarlyInterventionOutput
-from medlit.tasks.classification import ClassificationTask, ModelFactory, check_names
+from medlit.tasks.checks import check_names
+from medlit.tasks.classification import ClassificationTask, ModelFactory
 from medlit.tasks.results import CaseResults
 
 FUSED = "fused"
@@ -114,10 +115,10 @@ class EarlyInterventionTask(ClassificationTask):
             gate=cast(Tensor, results.gate).to(self.device),  # every row was collected by this task
         )
 
-    def on_fit_start(self) -> None:
+    def setup(self, stage: str) -> None:
         """Start from the unimodal runs, unless a training is resumed (its checkpoint holds what came of them)."""
-        super().on_fit_start()
-        if self.trainer.ckpt_path is not None:
+        super().setup(stage)
+        if stage != "fit" or self.trainer.ckpt_path is not None:
             return
         if not self.init_from:
             rank_zero_info("Early Intervention starts fresh: init_from names no unimodal checkpoints.")
@@ -130,11 +131,10 @@ class EarlyInterventionTask(ClassificationTask):
 
 
 def require_checkpoints(checkpoints: dict[str, str]) -> None:
-    """Refuse checkpoints that do not exist, with the commands that make them.
+    """Refuse checkpoints that do not exist, with the commands that make them where experiments for it are at hand.
 
     Args:
-        checkpoints: Paths by modality; that of ``runs/a-b/checkpoints/best.ckpt`` is made by ``experiments/a.yaml``
-            with ``experiments/overlays/b.yaml``.
+        checkpoints: Paths by modality.
 
     Raises:
         WeightsNotFoundError: Naming all that are missing, in one line.
@@ -142,14 +142,24 @@ def require_checkpoints(checkpoints: dict[str, str]) -> None:
     missing = {name: Path(path) for name, path in checkpoints.items() if not Path(path).is_file()}
     if missing:
         paths = ", ".join(f"{path} ({name})" for name, path in missing.items())
-        commands = "; ".join(dict.fromkeys(_command(path) for path in missing.values()))
-        raise WeightsNotFoundError(
-            f"init_from: no such checkpoint: {paths}. Make them first: {commands}. Or start fresh with init_from: null"
-        )
+        commands = "; ".join(filter(None, (_command(name, path) for name, path in missing.items())))
+        make = f" Make them first: {commands}." if commands else ""
+        raise WeightsNotFoundError(f"init_from: no such checkpoint: {paths}.{make} Or start fresh with init_from: null")
 
 
-def _command(checkpoint: Path) -> str:
-    """The command whose run folder holds a checkpoint; run folders are named after their configurations."""
-    experiment, *overlays = checkpoint.parent.parent.name.split("-")
-    configs = [f"experiments/{experiment}.yaml", *(f"experiments/overlays/{overlay}.yaml" for overlay in overlays)]
-    return "medlit fit " + " ".join(f"--config {config}" for config in configs)
+def _command(modality: str, checkpoint: Path) -> str | None:
+    """A command whose run folder holds a checkpoint; None where no experiment for it is below the working folder.
+
+    Run folders are named after their configurations: ``runs/a-b`` after ``experiments/a.yaml`` and
+    ``experiments/overlays/b.yaml``. For another name, the modality's experiment with that run folder.
+    """
+    run = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else None
+    experiment, *overlays = run.name.split("-") if run else [""]
+    folder = Path("experiments")
+    named = [folder / f"{experiment}.yaml", *(folder / "overlays" / f"{overlay}.yaml" for overlay in overlays)]
+    if run and run.parent == Path("runs") and all(config.is_file() for config in named):
+        return "medlit fit " + " ".join(f"--config {config}" for config in named)
+    shipped = sorted(folder.glob(f"unimodal_*_{modality}.yaml"))
+    if not run or not shipped:
+        return None
+    return f"medlit fit --config {shipped[0]} --run_dir {run}"

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, distributed
+
+T = TypeVar("T")
 
 UNKNOWN_LABEL = -1
 """Stands for the unknown label of a case (single label); in multi-label sets a row of NaN does."""
@@ -92,12 +94,29 @@ def gather(batches: Sequence[CaseResults]) -> CaseResults | None:
         The same rows on every process; None if no process has evaluated anything.
     """
     local = join(batches) if batches else None
-    shares: list[CaseResults | None] = [local]
-    if distributed.is_available() and distributed.is_initialized():
-        shares = [None] * distributed.get_world_size()
-        distributed.all_gather_object(shares, local)
-    parts = [share for share in shares if share is not None]
+    parts = [share for share in gather_objects(local) if share is not None]
     return _deal_back(parts) if parts else None
+
+
+def gather_objects(local: T) -> list[T]:
+    """What every process holds, in the order of their ranks; the same list on each."""
+    if not _several_processes():
+        return [local]
+    shares: list[T] = [local] * distributed.get_world_size()
+    distributed.all_gather_object(shares, local)
+    return shares
+
+
+def everywhere(flag: Tensor) -> bool:
+    """Whether a flag, a bool scalar, is set on every process; waits for the device once."""
+    if _several_processes():
+        flag = flag.to(torch.int32)
+        distributed.all_reduce(flag, distributed.ReduceOp.MIN)
+    return bool(flag)
+
+
+def _several_processes() -> bool:
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 def _deal_back(parts: Sequence[CaseResults]) -> CaseResults:

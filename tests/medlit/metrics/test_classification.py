@@ -81,6 +81,8 @@ def test_figures_of_a_class_equal_scikit_learn():
     assert figures["auroc/MEL"] == pytest.approx(sk.roc_auc_score(y, x), **CLOSE)
     assert figures["f1/MEL"] == pytest.approx(sk.f1_score(y, decision), **CLOSE)
     assert figures["sensitivity/MEL"] == pytest.approx(sk.recall_score(y, decision), **CLOSE)
+    assert figures["accuracy/MEL"] == pytest.approx(sk.accuracy_score(y, decision), **CLOSE)
+    assert figures["balanced_accuracy/MEL"] == pytest.approx(sk.balanced_accuracy_score(y, decision), **CLOSE)
     assert figures["specificity/MEL"] == pytest.approx(sk.recall_score(~y, ~decision), **CLOSE)
 
 

@@ -1,4 +1,7 @@
-"""Trains, tests and predicts the tiny set in a fresh process: ``python -m ... FOLDER DEVICES BATCH_SIZE PRECISION``."""
+"""Trains, tests and predicts the tiny set in a fresh process: ``python -m ... FOLDER DEVICES BATCH_SIZE PRECISION``.
+
+With ``poisoned`` as fifth word one case is no number.
+"""
 
 import json
 import sys
@@ -6,6 +9,12 @@ from pathlib import Path
 
 from medlit.callbacks import BestCheckpoint, PredictionWriter, RunManifest
 from tests.medlit.tasks.tiny import TinyDataModule, early_intervention, trainer
+
+
+def train_poisoned(folder: Path, devices: int, batch_size: int) -> None:
+    settings = {"devices": devices, "strategy": "ddp_fork", "limit_val_batches": 0}
+    data = TinyDataModule(batch_size=batch_size, poisoned=True)
+    trainer(folder, **settings, enable_checkpointing=False).fit(early_intervention(), datamodule=data)
 
 
 def main(folder: Path, devices: int, batch_size: int, precision: str) -> None:
@@ -18,9 +27,9 @@ def main(folder: Path, devices: int, batch_size: int, precision: str) -> None:
     }
     runner, task, data = trainer(folder, **settings), early_intervention(), TinyDataModule(batch_size=batch_size)
     runner.fit(task, datamodule=data)
-    fitted = {name: float(value) for name, value in runner.callback_metrics.items()}
+    fitted = {name: float(value) for name, value in runner.callback_metrics.items() if "/" in name}  # not the bar's
     runner.test(task, datamodule=data, ckpt_path=str(folder / "checkpoints/last.ckpt"), weights_only=True)
-    tested = {name: float(value) for name, value in runner.callback_metrics.items()}
+    tested = {name: float(value) for name, value in runner.callback_metrics.items() if "/" in name}
     data = TinyDataModule(batch_size=batch_size, labelled=False)
     data.predict_split = "all"
     last = str(folder / "checkpoints/last.ckpt")
@@ -29,4 +38,6 @@ def main(folder: Path, devices: int, batch_size: int, precision: str) -> None:
 
 
 if __name__ == "__main__":
+    if "poisoned" in sys.argv:
+        train_poisoned(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
     main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

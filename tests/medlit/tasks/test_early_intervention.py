@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from medlit.callbacks import BestCheckpoint, RunManifest
 from medlit.errors import ConfigurationError, WeightsNotFoundError
+from medlit.tasks.early_intervention import require_checkpoints
 from tests.medlit.tasks.tiny import TinyDataModule, early_intervention, trainer, unimodal
 
 
@@ -31,18 +33,47 @@ def test_a_fresh_start_is_said(tmp_path, caplog):
     assert "starts fresh" in caplog.text
 
 
-def test_missing_unimodal_runs_come_with_the_commands_that_make_them(tmp_path):
-    paths = {
-        "clinic": "runs/unimodal_clinic-tiny/checkpoints/best.ckpt",
-        "derm": "runs/unimodal_derm-tiny/checkpoints/best.ckpt",
-    }
+@pytest.fixture
+def experiments(tmp_path, monkeypatch):
+    """A working folder with experiments."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments" / "overlays").mkdir(parents=True)
+    for name in ("unimodal_derm7pt_clinic", "unimodal_derm7pt_derm", "overlays/tiny"):
+        (tmp_path / "experiments" / f"{name}.yaml").touch()
+
+
+CLINIC = "medlit fit --config experiments/unimodal_derm7pt_clinic.yaml"
+
+
+@pytest.mark.usefixtures("experiments")
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [
+        ("runs/unimodal_derm7pt_clinic/checkpoints/best.ckpt", f"Make them first: {CLINIC}."),
+        (
+            "runs/unimodal_derm7pt_clinic-tiny/checkpoints/best.ckpt",
+            f"Make them first: {CLINIC} --config experiments/overlays/tiny.yaml.",
+        ),
+        ("runs/first/checkpoints/best.ckpt", f"Make them first: {CLINIC} --run_dir runs/first."),
+        ("/a/b-c/checkpoints/last.ckpt", f"Make them first: {CLINIC} --run_dir /a/b-c."),
+        ("clinic.ckpt", None),
+    ],
+)
+def test_a_missing_unimodal_run_comes_with_the_command_that_makes_it(path, command):
     with pytest.raises(WeightsNotFoundError) as error:
-        trainer(tmp_path).fit(early_intervention(init_from=paths), datamodule=TinyDataModule())
+        require_checkpoints({"clinic": path})
     text = str(error.value)
-    for name, path in paths.items():
-        assert f"{path} ({name})" in text
-        assert f"medlit fit --config experiments/unimodal_{name}.yaml --config experiments/overlays/tiny.yaml" in text
+    assert f"no such checkpoint: {path} (clinic)." in text
     assert "\n" not in text
+    assert command in text if command else "medlit fit" not in text
+
+
+def test_a_missing_unimodal_run_stops_training_before_it_leaves_anything(tmp_path):
+    folder = tmp_path / "run"
+    task = early_intervention(init_from={"clinic": str(tmp_path / "a.ckpt"), "derm": str(tmp_path / "b.ckpt")})
+    with pytest.raises(WeightsNotFoundError, match=r"a\.ckpt \(clinic\), \S+b\.ckpt \(derm\)"):
+        trainer(folder, callbacks=[RunManifest(), BestCheckpoint()]).fit(task, datamodule=TinyDataModule())
+    assert not folder.exists()
 
 
 def test_adapters_start_from_the_unimodal_runs_but_not_when_only_tested(tmp_path):

@@ -1,6 +1,7 @@
 """Two processes see what one sees, and low precision trains, tests and predicts."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,3 +46,12 @@ def test_low_precision_trains_tests_and_predicts(tmp_path):
     run(tmp_path / "bf16", devices=1, batch_size=4, precision="bf16-mixed")
     for name in ("predictions_test", "predict_all"):
         assert predictions(tmp_path / "bf16", name)["prob_MEL"].n_unique() > 1
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_on_one_process_stops_both(tmp_path):
+    script = [sys.executable, "-m", "tests.medlit.tasks.run_processes", str(tmp_path), "2", "2", "32-true", "poisoned"]
+    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "NonFiniteLossError: training loss is not finite at epoch 0" in done.stderr
+    assert re.search(r"cases .*\bc3\b", done.stderr)
