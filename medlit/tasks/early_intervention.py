@@ -124,7 +124,7 @@ class EarlyInterventionTask(ClassificationTask):
             rank_zero_info("Early Intervention starts fresh: init_from names no unimodal checkpoints.")
             return
         require_checkpoints(self.init_from)
-        initialise_from_unimodal(self.model, self.init_from)
+        initialise_from_unimodal(self.model, self.init_from, class_names=self._given_class_names)
         fresh = [name for name in self.modalities if name not in self.init_from]
         start = ", ".join(f"{name} from {path}" for name, path in self.init_from.items())
         rank_zero_info(f"Early Intervention starts {start}{f'; fresh: {fresh}' if fresh else ''}.")
