@@ -282,4 +282,4 @@ def test_official_columns_with_spaces_and_other_encodings(root):
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    build(root, "fit")
+    assert sum(build(root, "fit").class_counts.values()) == len(read_indexes(root, "train"))

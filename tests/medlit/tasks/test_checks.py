@@ -24,7 +24,9 @@ def test_a_figure_that_nobody_logs_is_refused_with_the_nearest(callback, sanity_
 
 def test_figures_of_training_and_validation_may_be_watched(tmp_path):
     callbacks = [EarlyStopping("train/loss"), BestCheckpoint("val/f1/MEL")]
-    trainer(tmp_path, callbacks=callbacks, max_epochs=2).fit(unimodal(), datamodule=TinyDataModule())
+    runner = trainer(tmp_path, callbacks=callbacks, max_epochs=2)
+    runner.fit(unimodal(), datamodule=TinyDataModule())
+    assert runner.current_epoch == 2
 
 
 @pytest.mark.parametrize(
