@@ -21,7 +21,7 @@ def leave_an_earlier_demo(path):
     derm7pt.write(path / "data", cases=10, seed=1, img_size=24)
     for run in demo.runs(path):
         (run.folder / "checkpoints").mkdir(parents=True)
-        (run.folder / "manifest.json").write_text("{}")
+        (run.folder / "manifest.json").write_text(json.dumps({"versions": {"medlit": "0.0.1"}}))
         (run.folder / "checkpoints" / "best.ckpt").write_text("of the earlier demo")
 
 
