@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import PeftConfig, inject_adapter_in_model
@@ -73,12 +73,12 @@ class AdaptedBackbone(nn.Module):
         Returns:
             (B, I, D): final-norm CLS token of each image.
         """
-        view = self.passes[adapter] if self.passes else self.encoder
+        view = cast(VisionEncoder, self.passes[adapter] if self.passes else self.encoder)
         cases, per_case = images.shape[:2]
         if extra_tokens is not None:
             extra_tokens = extra_tokens.repeat_interleave(per_case, dim=0)
-        tokens = view(images.flatten(0, 1), extra_tokens, insert_at=insert_at)
-        return self.encoder.summary(tokens).view(cases, per_case, -1)
+        summary: Tensor = view.summarise(images.flatten(0, 1), extra_tokens, insert_at=insert_at)
+        return summary.view(cases, per_case, -1)
 
     def fingerprint(self) -> str:
         """SHA-256 over names, shapes, dtypes and bytes of the encoder's frozen parameters, hexadecimal; kept.

@@ -1,10 +1,12 @@
 """A timm vision transformer as a function from images to tokens that lets extra tokens in at any block."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -80,20 +82,20 @@ class VisionEncoder(nn.Module):
         Returns:
             (B, N + E, D): prefix tokens, patch tokens, extra tokens at the end.
         """
-        tokens, rope = self._embed(images)
-        for index, block in enumerate(self.vit.blocks):
-            if extra_tokens is not None and index == insert_at:
-                tokens = torch.cat([tokens, extra_tokens.to(tokens.dtype)], dim=1)
-                rope = _without_rotation(rope, extra_tokens.shape[1])
-            arguments: dict[str, Any] = {} if rope is None else {"rope": rope[index] if self._rope_per_block else rope}
-            if self.gradient_checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, use_reentrant=False, **arguments)
-            else:
-                tokens = block(tokens, **arguments)
-        tokens = self.vit.norm(tokens)
-        # Models that pool patches by the mean keep their one final norm in fc_norm; elsewhere it is the identity.
-        output: Tensor = self.vit.fc_norm(tokens)
-        return output
+        return self._norm(self._run_blocks(images, extra_tokens, insert_at=insert_at, summary_only=False))
+
+    def summarise(self, images: Tensor, extra_tokens: Tensor | None = None, *, insert_at: int = 0) -> Tensor:
+        """:meth:`summary` of :meth:`forward`, sparing what the last block would compute for tokens that nobody reads.
+
+        Args:
+            images: (B, 3, H, W), RGB in [0, 1].
+            extra_tokens: (B, E, D).
+            insert_at: Block before which they join.
+
+        Returns:
+            (B, D).
+        """
+        return self.summary(self._norm(self._run_blocks(images, extra_tokens, insert_at=insert_at, summary_only=True)))
 
     def summary(self, tokens: Tensor) -> Tensor:
         """One vector per image: the CLS token, or the mean of the patch tokens in a model that has none.
@@ -108,6 +110,29 @@ class VisionEncoder(nn.Module):
             return tokens[:, 0]
         first = self.vit.num_prefix_tokens
         return tokens[:, first : first + self.vit.patch_embed.num_patches].mean(dim=1)
+
+    def _run_blocks(self, images: Tensor, extra_tokens: Tensor | None, *, insert_at: int, summary_only: bool) -> Tensor:
+        """Tokens (B, N + E, D) before the final norm; for a summary alone perhaps only the CLS token, (B, 1, D)."""
+        tokens, rope = self._embed(images)
+        for index, block in enumerate(self.vit.blocks):
+            if extra_tokens is not None and index == insert_at:
+                tokens = torch.cat([tokens, extra_tokens.to(tokens.dtype)], dim=1)
+                rope = _without_rotation(rope, extra_tokens.shape[1])
+            arguments: dict[str, Any] = {} if rope is None else {"rope": rope[index] if self._rope_per_block else rope}
+            if summary_only and index == self.depth - 1 and type(block) is Block and self.vit.cls_token is not None:
+                run: Callable[..., Tensor] = partial(_cls_after, block)
+            else:
+                run = block
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                tokens = checkpoint(run, tokens, use_reentrant=False, **arguments)
+            else:
+                tokens = run(tokens, **arguments)
+        return tokens
+
+    def _norm(self, tokens: Tensor) -> Tensor:
+        """The final norm; models that pool patches by the mean keep theirs in fc_norm, elsewhere it is the identity."""
+        output: Tensor = self.vit.fc_norm(self.vit.norm(tokens))
+        return output
 
     @property
     def depth(self) -> int:
@@ -180,6 +205,14 @@ def _padding(img_size: int, patch_size: int, *, pad: bool) -> int:
             f"(or set pad: true to pad with zeros to {above})"
         )
     return missing
+
+
+def _cls_after(block: Block, tokens: Tensor) -> Tensor:
+    """The CLS token (B, 1, D) after a block: it attends to all tokens (B, N, D), its MLP runs on no other."""
+    attended = block.drop_path1(block.ls1(block.attn(block.norm1(tokens))))
+    cls = tokens[:, :1] + attended[:, :1]
+    output: Tensor = cls + block.drop_path2(block.ls2(block.mlp(block.norm2(cls))))
+    return output
 
 
 def _without_rotation(rope: Tensor | None, extra: int) -> Tensor | None:

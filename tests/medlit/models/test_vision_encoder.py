@@ -54,6 +54,14 @@ def test_extra_tokens_join_at_any_block_and_stay_at_the_end(name, insert_at):
 
 
 @pytest.mark.parametrize("name", KINDS)
+def test_the_summary_alone_equals_that_of_all_tokens(name):
+    model, extra = lively(name), torch.randn(2, 3, 32)
+    x = images(model.img_size)
+    torch.testing.assert_close(model.summarise(x), model.summary(model(x)))
+    torch.testing.assert_close(model.summarise(x, extra, insert_at=1), model.summary(model(x, extra, insert_at=1)))
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_extra_tokens_have_no_position(name):
     """Attention does not care for their order, with rotary positions either."""
     model = lively(name)
