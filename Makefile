@@ -11,11 +11,9 @@ export MEDLIT_REAL_FILES ?= $(REAL)
 endif
 # One thread per test process: the processes share the cores.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-# pytest exits with 5 where no test carries the marker.
-MAYBE_NONE = || { code=$$?; [ $$code -eq 5 ] && echo "there are no $(1) tests yet"; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-system test-long lint types check format clean
+.PHONY: help setup demo test test-fast lint types check format clean
 
 help:  ## Explain the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -27,27 +25,21 @@ $(READY): pyproject.toml constraints.txt
 		{ echo "medlit needs Python 3.11 or newer; name one: make setup PYTHON=python3.12" >&2; exit 2; }
 	@if command -v uv >/dev/null; then \
 		uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv && \
-		uv pip install --python $(BIN)/python -c constraints.txt -e '.[dev,notebook]'; \
+		uv pip install --python $(BIN)/python -c constraints.txt -e '.[dev,notebook,dicom]'; \
 	else \
 		$(PYTHON) -m venv .venv && \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,notebook]'; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,notebook,dicom]'; \
 	fi
 	@touch $@
 
 demo: $(READY)  ## Train and compare on a look-alike set, on a CPU in minutes
 	$(BIN)/medlit demo
 
-test: $(READY)  ## Fast and ordinary slow tests
-	$(TEST) -m "not system and not long" -n $(WORKERS) --dist loadfile
+test: $(READY)  ## All tests
+	$(TEST) -n $(WORKERS) --dist loadfile
 
 test-fast: $(READY)  ## Fast tests only
-	$(TEST) -m "not slow and not system and not long" -n $(WORKERS) --dist loadfile
-
-test-system: $(READY)  ## Tests with servers, browsers and clusters that the project's scripts install
-	@$(TEST) -m system $(call MAYBE_NONE,system)
-
-test-long: $(READY)  ## Tests of many minutes
-	@$(TEST) -m long $(call MAYBE_NONE,long)
+	$(TEST) -m "not slow" -n $(WORKERS) --dist loadfile
 
 lint: $(READY)  ## ruff's rules
 	$(BIN)/ruff check .
