@@ -1,11 +1,9 @@
 """What every classification set shares: splits, loaders, sampling, class weights, hashes, a plot."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
@@ -13,12 +11,17 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from data_modules.batch import ClassificationSample
-from data_modules.cases import Case, check_labelled, label_groups, label_matrix, locate_images
-from data_modules.dataset import CaseDataset, collate, start_worker
-from data_modules.errors import DataSettingsError, TableError, nearest
+from data_modules.cases import Case, check_labelled, class_weights, label_groups, label_matrix, locate_images
+from data_modules.dataset import CaseDataset
+from data_modules.errors import DataSettingsError, TableError
+from data_modules.folds import cut_folds, fold_sources
 from data_modules.images import ImageFolder
+from data_modules.loaders import make_loader
 from data_modules.plot import plot_sample
+from data_modules.presence import Name, keep_present
 from data_modules.sampling import EvaluationSampler, TrainingSampler
+from data_modules.settings import check_dropout, check_folds, check_modalities, check_numbers
+from data_modules.source import CaseSource
 from data_modules.splits import SPLITS, Split, check_disjoint, file_hash, ids_hash
 from data_modules.synthetic.tree import MARKER
 from data_modules.transforms import SeededTransform, Step, evaluation_transform, paper_augmentation
@@ -29,13 +32,14 @@ if TYPE_CHECKING:
 PredictSplit = Literal["train", "val", "test", "all"]
 
 
-class ClassificationDataModule(LightningDataModule, ABC):
-    """A classification set: its subclass reads the tables, all else is here.
+class ClassificationDataModule(LightningDataModule, CaseSource):
+    """A classification set: its subclass reads the tables (``CaseSource``), all else is here.
 
-    ``num_classes``, ``class_names``, ``modalities``, ``multi_label``, ``img_size`` and ``batch_size`` are known without
-    reading data. ``setup`` reads the tables and finds every image that the stage needs, before anything is trained; fit
-    needs the test split too, for the best checkpoint is tested after it. ``synthetic`` says after ``setup`` whether the
-    set is a look-alike that medlit drew.
+    ``num_classes``, ``class_names``, ``modalities``, ``variables`` (names of the clinical variables, where they are
+    among the modalities), ``multi_label``, ``img_size`` and ``batch_size`` are known without reading data. ``setup``
+    reads the tables and finds every image that the stage needs, before anything is trained; fit needs the test split
+    too, for the best checkpoint is tested after it. ``synthetic`` says after ``setup`` whether the set is a look-alike
+    that medlit drew.
 
     Args:
         root: Folder of the data set.
@@ -49,15 +53,14 @@ class ClassificationDataModule(LightningDataModule, ABC):
         train_transform: Albumentations' transforms on 8-bit images; None is the paper's augmentation.
         eval_transform: The same for evaluation; None resizes.
         predict_split: The cases of ``predict``; ``all`` takes every row of the table.
-        seed: Of the order and the augmentation, zero or more.
+        num_folds: K, at least 3: the official splits are pooled and cut into K folds, groups whole, labels in
+            proportion. None takes the official splits.
+        fold: 0 to K - 1: this fold tests, the next one validates, the rest trains.
+        split_seed: Of the folds, and of validation sets that a DataModule cuts itself; independent of ``seed``.
+        allow_missing: Whether a case may lack some of the modalities. One that lacks all is left out of every split.
+        modality_dropout: Probability that a modality of a case is left out in training; one always stays.
+        seed: Of the order, the augmentation and the dropout, zero or more.
     """
-
-    name: str
-    """The set's name in messages."""
-    known_modalities: ClassVar[tuple[str, ...]]
-    """All modalities of the set."""
-    images_root: ClassVar[str] = "."
-    """Folder below ``root`` that the paths of the tables start from."""
 
     def __init__(
         self,
@@ -73,11 +76,19 @@ class ClassificationDataModule(LightningDataModule, ABC):
         train_transform: list[Step] | None,
         eval_transform: list[Step] | None,
         predict_split: PredictSplit,
+        num_folds: int | None,
+        fold: int | None,
+        split_seed: int,
+        allow_missing: bool,
+        modality_dropout: float,
         seed: int,
     ) -> None:
         super().__init__()
-        _check_modalities(self.name, modalities, self.known_modalities)
-        _check_numbers(img_size=(img_size, 1), batch_size=(batch_size, 1), num_workers=(num_workers, 0), seed=(seed, 0))
+        check_modalities(self.name, modalities, self.known_modalities)
+        check_numbers(img_size=(img_size, 1), batch_size=(batch_size, 1), num_workers=(num_workers, 0))
+        check_numbers(seed=(seed, 0), split_seed=(split_seed, 0))
+        check_folds(num_folds, fold)
+        check_dropout(modality_dropout)
         self.root = Path(root)
         self.class_names = list(class_names)
         self.num_classes = len(self.class_names)
@@ -88,6 +99,11 @@ class ClassificationDataModule(LightningDataModule, ABC):
         self.num_workers = num_workers
         self.balanced_sampling = balanced_sampling
         self.predict_split = predict_split
+        self.num_folds = num_folds
+        self.fold = fold
+        self.split_seed = split_seed
+        self.allow_missing = allow_missing
+        self.modality_dropout = modality_dropout
         self.seed = seed
         self.synthetic = False
         self.splits: dict[str, list[Case]] = {}
@@ -96,29 +112,6 @@ class ClassificationDataModule(LightningDataModule, ABC):
         self._train_transform = SeededTransform(steps, img_size=img_size)
         steps = evaluation_transform(img_size) if eval_transform is None else eval_transform
         self._eval_transform = SeededTransform(steps, img_size=img_size)
-
-    # What a set has to say.
-
-    @abstractmethod
-    def read_splits(self, splits: Sequence[Split], *, labelled: bool) -> dict[Split, list[Case]]:
-        """The cases of splits in the order of the tables; image paths start from ``images_root``.
-
-        Args:
-            splits: Those needed; the files of others need not exist.
-            labelled: Whether the table has to have labels.
-        """
-
-    @abstractmethod
-    def read_all(self) -> list[Case]:
-        """Every case of the table for prediction: labels and splits need not exist."""
-
-    @abstractmethod
-    def split_sources(self) -> Mapping[Split, str]:
-        """The file that defines each split, for messages."""
-
-    @abstractmethod
-    def tables(self) -> list[Path]:
-        """The tables that were read, for ``data_hashes``."""
 
     def make_dataset(self, cases: Sequence[Case], *, transform: SeededTransform, training: bool) -> CaseDataset:
         """Cases as samples; sets whose files are no pictures return a subclass."""
@@ -136,7 +129,7 @@ class ClassificationDataModule(LightningDataModule, ABC):
             DataError: Whatever the user has to mend, before anything is trained.
         """
         if stage == "predict" and self.predict_split == "all":
-            cases = self.read_all()
+            cases = self._keep_present({"all": self.read_all()})["all"]
             if not cases:
                 raise TableError(f"{self.tables()[0]}: no case in it, nothing to predict")
             self.splits["all"] = cases
@@ -144,11 +137,10 @@ class ClassificationDataModule(LightningDataModule, ABC):
             self._mark_synthetic()
             return
         needed = self._splits_of(stage)
-        splits = self.read_splits(needed if stage == "predict" else SPLITS, labelled=stage != "predict")
-        check_disjoint(splits, sources=self.split_sources())
+        splits, sources = self._read(needed, labelled=stage != "predict")
         for split in needed:
             if not splits[split]:
-                raise TableError(f"{self.split_sources()[split]}: no case in it, but the {split} split is needed")
+                raise TableError(f"{sources[split]}: no case in it, but the {split} split is needed")
             if stage != "predict":
                 check_labelled(splits[split])
             self._located[split] = self._locate(splits[split])
@@ -195,7 +187,9 @@ class ClassificationDataModule(LightningDataModule, ABC):
         transform = self._train_transform if training else self._eval_transform
         if split not in self._located:
             self._located[split] = self._locate(self._cases(split))
-        return self.make_dataset(self._located[split], transform=transform, training=training)
+        dataset = self.make_dataset(self._located[split], transform=transform, training=training)
+        dataset.modality_dropout = self.modality_dropout if training else 0.0
+        return dataset
 
     @property
     def class_counts(self) -> dict[str, int]:
@@ -205,15 +199,9 @@ class ClassificationDataModule(LightningDataModule, ABC):
 
     @property
     def class_weights(self) -> Tensor:
-        """Weights (C,) float32 from the training split.
-
-        Single label: N / (C * n_c), the weight of cross-entropy, mean 1 over the cases. Several labels:
-        (N - n_c) / n_c, the ``pos_weight`` of binary cross-entropy. A class without cases counts as having one.
-        """
-        matrix = label_matrix(self._cases("train"), num_classes=self.num_classes)
-        counts = np.maximum(matrix.sum(0), 1)
-        weights = (len(matrix) - counts) / counts if self.multi_label else len(matrix) / (self.num_classes * counts)
-        return torch.from_numpy(weights.astype(np.float32))
+        """Weights (C,) float32 from the training split, see ``cases.class_weights``."""
+        weights = class_weights(self._cases("train"), num_classes=self.num_classes, multi_label=self.multi_label)
+        return torch.from_numpy(weights)
 
     def data_hashes(self) -> dict[str, str]:
         """SHA-256 of each table, by its path below the root, and of the case ids of each split read (``split/val``)."""
@@ -246,6 +234,21 @@ class ClassificationDataModule(LightningDataModule, ABC):
         stages: dict[str | None, tuple[Split, ...]] = {"validate": ("val",), "test": ("test",)}
         return stages.get(stage, SPLITS)
 
+    def _read(self, needed: Sequence[Split], *, labelled: bool) -> tuple[dict[Split, list[Case]], Mapping[Split, str]]:
+        """The splits, official or of a fold, and what messages call them."""
+        if self.num_folds is None or self.fold is None:
+            splits = self.read_splits(SPLITS if labelled else needed, labelled=labelled)
+            sources = self.split_sources()
+        else:  # cut by label in every stage, so that all stages see the same folds
+            official = self.read_splits(SPLITS, labelled=True)
+            splits = cut_folds(official, num_folds=self.num_folds, fold=self.fold, seed=self.split_seed)
+            sources = fold_sources(num_folds=self.num_folds, fold=self.fold)
+        check_disjoint(splits, sources=sources)
+        return self._keep_present(splits), sources
+
+    def _keep_present(self, splits: Mapping[Name, Sequence[Case]]) -> dict[Name, list[Case]]:
+        return keep_present(splits, name=self.name, modalities=self.modalities, allow_missing=self.allow_missing)
+
     def _mark_synthetic(self) -> None:
         self.synthetic = (self.root / MARKER).is_file()
         if self.synthetic:
@@ -268,32 +271,10 @@ class ClassificationDataModule(LightningDataModule, ABC):
     def _loader(
         self, dataset: CaseDataset, sampler: TrainingSampler | EvaluationSampler
     ) -> DataLoader[ClassificationSample]:
-        workers = self.num_workers > 0
-        return DataLoader(
+        return make_loader(
             dataset,
+            sampler,
             batch_size=self.batch_size,
-            sampler=sampler,
-            collate_fn=collate,
             num_workers=self.num_workers,
-            # A fork of a process that has used polars or run a backward pass hangs.
-            multiprocessing_context="spawn" if workers else None,
-            persistent_workers=workers,
-            worker_init_fn=start_worker,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         )
-
-
-def _check_modalities(name: str, modalities: Sequence[str], known: Sequence[str]) -> None:
-    for modality in modalities:
-        if modality not in known:
-            raise DataSettingsError(f"{name}: unknown modality {modality!r}; {nearest(modality, known)}")
-    if not modalities or len(set(modalities)) < len(modalities):
-        raise DataSettingsError(
-            f"{name}: modalities are {list(modalities)}; name one or more of {list(known)}, each once"
-        )
-
-
-def _check_numbers(**settings: tuple[int, int]) -> None:
-    for name, (value, least) in settings.items():
-        if value < least:
-            raise DataSettingsError(f"{name} is {value}; it has to be at least {least}")

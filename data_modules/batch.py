@@ -4,15 +4,20 @@ from typing import NotRequired, TypedDict
 
 from torch import Tensor
 
+VARIABLES = "variables"
+"""The modality of clinical variables: numbers about a case instead of images."""
+
 
 class ClassificationSample(TypedDict):
     """One case: all its images, by modality.
 
-    Letters: I images (slices) of the case in that modality, H x W pixels, C labels.
+    Letters: I images (slices) of the case in that modality, H x W pixels, C labels, V clinical variables.
     """
 
     images: dict[str, Tensor]
-    """By modality, (I, 3, H, W) float32, RGB in [0, 1]; I differs between modalities. An absent one has no key."""
+    """By modality, (I, 3, H, W) float32, RGB in [0, 1]; I differs between modalities. An absent one has no key.
+    ``VARIABLES``: (1, V) float32, numbers standardised, categories one-hot, NaN where a value is unknown; no key where
+    all are."""
     label: NotRequired[Tensor]
     """Scalar int64 (single label) or (C,) float32 of zeros and ones (multi-label); missing where it is unknown."""
     case_id: str
@@ -23,9 +28,11 @@ class ClassificationBatch(TypedDict):
     """B cases, images padded to the largest I of the batch in each modality."""
 
     images: dict[str, Tensor]
-    """By modality, (B, I, 3, H, W) float32, RGB in [0, 1]; padding is zero."""
+    """By modality, (B, I, 3, H, W) float32, RGB in [0, 1]; padding is zero. A modality that no case has is missing.
+    ``VARIABLES``: (B, 1, V) float32, NaN where a value of a case is unknown, zeros where all are."""
     image_mask: dict[str, Tensor]
-    """By modality, (B, I) bool: True where there is an image. A modality is present where any is."""
+    """By modality, (B, I) bool: True where there is an image. A case has a modality where any is True.
+    ``VARIABLES``: (B, 1) bool."""
     label: NotRequired[Tensor]
     """(B,) int64 or (B, C) float32; missing where no case of the batch has one. A case without one among cases with one
     holds -1 or NaN."""

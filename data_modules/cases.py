@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from data_modules.batch import VARIABLES
 from data_modules.errors import ImageNotFoundError, TableError
 from data_modules.images import ImageFolder
 
@@ -22,7 +23,7 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case: its files by modality and its label."""
+    """One case: its files by modality, its clinical variables and its label."""
 
     case_id: str
     """Unique in the data set."""
@@ -34,6 +35,12 @@ class Case:
     """Class, or zeros and ones of several labels; None where unknown."""
     where: str
     """File and line of the table, for errors."""
+    variables: tuple[float, ...] | None = None
+    """Clinical variables as the model sees them, NaN where one is unknown; None where all are, or none was read."""
+
+    def has(self, modality: str) -> bool:
+        """Whether the case has an image of a modality; of the modality of variables, whether any is known."""
+        return self.variables is not None if modality == VARIABLES else bool(self.images.get(modality))
 
 
 def locate_images(cases: Sequence[Case], *, folder: ImageFolder, modalities: Sequence[str]) -> list[Case]:
@@ -98,3 +105,15 @@ def label_matrix(cases: Sequence[Case], *, num_classes: int) -> NDArray[np.int64
         else:
             row[label] = 1
     return matrix[: len(known)]
+
+
+def class_weights(cases: Sequence[Case], *, num_classes: int, multi_label: bool) -> NDArray[np.float32]:
+    """Weights (C,) from training cases.
+
+    Single label: N / (C * n_c), the weight of cross-entropy, mean 1 over the cases. Several labels:
+    (N - n_c) / n_c, the ``pos_weight`` of binary cross-entropy. A class without cases counts as having one.
+    """
+    matrix = label_matrix(cases, num_classes=num_classes)
+    counts = np.maximum(matrix.sum(0), 1)
+    weights = (len(matrix) - counts) / counts if multi_label else len(matrix) / (num_classes * counts)
+    return weights.astype(np.float32)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data_modules.batch import ClassificationBatch, ClassificationSample
+from data_modules.batch import VARIABLES, ClassificationBatch, ClassificationSample
 from data_modules.cases import Case
 from data_modules.images import read_image
 from data_modules.sampling import Request
@@ -27,6 +27,9 @@ class CaseDataset(Dataset[ClassificationSample]):
         transform: Applied to every image (slice) by itself, each with a seed of its own.
         training: Whether ``read`` may draw at random.
     """
+
+    modality_dropout: float = 0.0
+    """Probability that a modality of a case is left out, not even read; one always stays. Set for training alone."""
 
     def __init__(
         self, cases: Sequence[Case], *, modalities: Sequence[str], transform: SeededTransform, training: bool = False
@@ -50,7 +53,7 @@ class CaseDataset(Dataset[ClassificationSample]):
         """
         index, seed = (request, 0) if isinstance(request, int) else request
         case = self.cases[index]
-        images = {name: self._images(case, name, seed) for name in self.modalities if name in case.images}
+        images = {name: self._stack(case, name, seed) for name in self._kept(case, seed)}
         sample = ClassificationSample(images=images, case_id=case.case_id, group_id=case.group_id)
         if case.label is not None:
             sample["label"] = _label(case.label)
@@ -66,8 +69,23 @@ class CaseDataset(Dataset[ClassificationSample]):
         """
         return [read_image(file.path, where=file.where) for file in case.images[modality]]
 
-    def _images(self, case: Case, modality: str, seed: int) -> Tensor:
-        """(I, 3, H, W) float32 in [0, 1]; the seeds do not depend on which other modalities are read."""
+    def _kept(self, case: Case, seed: int) -> list[str]:
+        """The modalities that the case has and that dropout leaves it.
+
+        Each is dropped where its draw is below the rate. Where all would be, the one with the largest draw stays.
+        """
+        present = [name for name in self.modalities if case.has(name)]
+        if not self.modality_dropout or not present:
+            return present
+        source = np.random.SeedSequence([seed, zlib.crc32(b"modality_dropout")])
+        draws = dict(zip(present, np.random.default_rng(source).random(len(present)), strict=True))
+        kept = [name for name, draw in draws.items() if draw >= self.modality_dropout]
+        return kept or [max(draws, key=draws.__getitem__)]
+
+    def _stack(self, case: Case, modality: str, seed: int) -> Tensor:
+        """A modality as a tensor; the seeds of its images do not depend on which other modalities are read."""
+        if modality == VARIABLES:
+            return torch.tensor([case.variables], dtype=torch.float32)
         source = np.random.SeedSequence([seed, zlib.crc32(modality.encode())])
         pictures = self.read(case, modality, np.random.default_rng(source))
         size = self.transform.img_size
@@ -111,7 +129,7 @@ def start_worker(_worker: int) -> None:
 
 
 def _pad(stacks: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
-    """(B, I, 3, H, W) float32 and (B, I) bool of stacks (I_b, 3, H, W); None is a case without images."""
+    """(B, I, ...) float32 and (B, I) bool of stacks (I_b, ...); None is a case without images."""
     counts = [0 if stack is None else len(stack) for stack in stacks]
     longest = max(counts)
     mask = torch.arange(longest) < torch.tensor(counts)[:, None]

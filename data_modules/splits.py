@@ -1,16 +1,94 @@
-"""Splits: what they may not share, and fingerprints that tell later runs whether they are the same."""
+"""Splits: how they are cut, what they may not share, and fingerprints that tell whether they are the same again."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from data_modules.cases import Case
-from data_modules.errors import SplitLeakageError
+from data_modules.errors import DataSettingsError, SplitLeakageError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+def stratified_parts(cases: Sequence[Case], *, shares: Sequence[float], seed: int) -> list[list[Case]]:
+    """Cut cases into parts of given shares: groups whole, labels (several: their combinations) in proportion.
+
+    Groups come largest first, those of the same labels together, otherwise in an order drawn from the seed. Each goes
+    to a part that lacks cases so far; among these to the one that lacks the group's labels most. What a part should
+    have so far is its share of the groups that have come. Where every case is a group of its own, a part whose share of
+    the cases is a whole number gets just that number.
+
+    Args:
+        cases: With distinct ids; a label that is unknown counts as one of its own.
+        shares: Of the parts, their sum 1.
+        seed: Zero or more. The parts are a function of it and of the cases' ids, groups and labels, not of their order.
+
+    Returns:
+        The cases of each part, in the order they were given in.
+    """
+    part_of: dict[str, int] = {}
+    tally = _tally(cases, seed=seed)
+    width = len(next(iter(tally.values()), ()))
+    lacking = np.zeros((len(shares), width))  # by part and label, of what it should have so far
+    for group, counts in tally.items():
+        lacking += np.outer(shares, counts)
+        total = lacking.sum(axis=1).round(9)  # rounded, for shares such as 1/3 are not exact and ties have to stay ties
+        need = np.where(total > 0, (lacking @ counts).round(9), -np.inf)
+        part = int(np.lexsort((-total, -need))[0])
+        lacking[part] -= counts
+        part_of[group] = part
+    parts: list[list[Case]] = [[] for _ in shares]
+    for case in cases:
+        parts[part_of[case.group_id]].append(case)
+    return parts
+
+
+def _tally(cases: Sequence[Case], *, seed: int) -> dict[str, NDArray[np.int64]]:
+    """By group, how many cases it has of each label; large groups first, then by labels, then by lot."""
+    frequency = Counter(repr(case.label) for case in cases)
+    labels = sorted(frequency, key=lambda label: (frequency[label], label))
+    column = {label: index for index, label in enumerate(labels)}
+    tally: dict[str, NDArray[np.int64]] = {}
+    for case in cases:
+        tally.setdefault(case.group_id, np.zeros(len(labels), dtype=np.int64))[column[repr(case.label)]] += 1
+
+    def turn(group: str) -> tuple[int, list[int], bytes]:
+        """What groups are sorted by: their size, their rarest labels, a draw that no other group has a part in."""
+        counts = tally[group]
+        return -int(counts.sum()), (-counts).tolist(), hashlib.sha256(f"{seed} {group}".encode()).digest()
+
+    return {group: tally[group] for group in sorted(tally, key=turn)}
+
+
+def cut_validation(cases: Sequence[Case], *, size: int, seed: int) -> tuple[list[Case], list[Case]]:
+    """Cut a validation set from the cases of a set that has none.
+
+    Args:
+        cases: Those to cut from.
+        size: Cases of the validation set; as near as it gets where groups have several cases.
+        seed: Zero or more.
+
+    Returns:
+        The rest and the validation set, groups whole, labels (several: their combinations) in proportion, each in the
+        order of ``cases``.
+
+    Raises:
+        DataSettingsError: If the size leaves one of the two empty.
+    """
+    if not 0 < size < len(cases):
+        raise DataSettingsError(
+            f"a validation set of {size} cases cannot be cut from {len(cases)}; name a size from 1 to {len(cases) - 1}"
+        )
+    share = size / len(cases)
+    rest, validation = stratified_parts(cases, shares=[1 - share, share], seed=seed)
+    return rest, validation
 
 
 def check_disjoint(splits: Mapping[Split, Sequence[Case]], *, sources: Mapping[Split, str]) -> None:

@@ -36,7 +36,13 @@ class Derm7ptDataModule(ClassificationDataModule):
             None is the paper's augmentation.
         eval_transform: The same for evaluation; None resizes.
         predict_split: The cases of ``predict``; ``all`` takes every row of the table and needs no index files.
-        seed: Of the order and the augmentation, zero or more.
+        num_folds: K, at least 3: the official splits are pooled and cut into K folds, the classes in proportion. None
+            takes the official splits.
+        fold: 0 to K - 1: this fold tests, the next one validates, the rest trains.
+        split_seed: Of the folds, zero or more.
+        allow_missing: Whether an empty cell of ``clinic`` or ``derm`` is a missing photograph instead of an error.
+        modality_dropout: Probability that a modality of a case is left out in training; one always stays.
+        seed: Of the order, the augmentation and the dropout, zero or more.
 
     Raises:
         DataSettingsError: If a setting cannot work.
@@ -59,6 +65,11 @@ class Derm7ptDataModule(ClassificationDataModule):
         train_transform: list[Step] | None = None,
         eval_transform: list[Step] | None = None,
         predict_split: PredictSplit = "test",
+        num_folds: int | None = None,
+        fold: int | None = None,
+        split_seed: int = 0,
+        allow_missing: bool = False,
+        modality_dropout: float = 0.0,
         seed: int = 0,
     ) -> None:
         check_target(target)
@@ -75,6 +86,11 @@ class Derm7ptDataModule(ClassificationDataModule):
             train_transform=train_transform,
             eval_transform=eval_transform,
             predict_split=predict_split,
+            num_folds=num_folds,
+            fold=fold,
+            split_seed=split_seed,
+            allow_missing=allow_missing,
+            modality_dropout=modality_dropout,
             seed=seed,
         )
 
