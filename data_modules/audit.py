@@ -8,6 +8,9 @@ from pathlib import Path, PureWindowsPath
 from statistics import median
 from typing import Literal
 
+import numpy as np
+
+from data_modules.audit_similar import Thumbnail, similar_groups, thumbnail
 from data_modules.cases import Case, ImageFile
 from data_modules.errors import ImageNotFoundError, UnreadableFileError, UnreadableImageError, UnsafePathError
 from data_modules.images import ImageFolder, read_image
@@ -68,6 +71,7 @@ class Picture:
     """Width and height, pixels."""
     digest: str
     """Of the decoded pixels."""
+    thumbnail: Thumbnail
 
 
 Track = Callable[[Sequence[tuple[Case, str, ImageFile]]], Iterable[tuple[Case, str, ImageFile]]]
@@ -80,6 +84,7 @@ def audit_images(
     *,
     folder: ImageFolder,
     split_of: Mapping[str, str],
+    class_of: Mapping[str, str] | None = None,
     track: Track = iter,
 ) -> None:
     """Decode every image that the table names, whole, and look for what is odd about them.
@@ -89,6 +94,7 @@ def audit_images(
         cases: Image paths start from ``folder``; empty paths are left to the audit of the table.
         folder: Where the files are.
         split_of: Split by case id.
+        class_of: Class by case id; None compares no labels.
         track: Shows the progress over (case, modality, file).
     """
     named = [(case, modality, file) for case in cases for modality, files in case.images.items() for file in files]
@@ -97,7 +103,8 @@ def audit_images(
         picture = _read(audit, case, modality, file, folder=folder, split=split_of.get(case.case_id))
         if picture is not None:
             pictures.append(picture)
-    _note_shared(audit, pictures)
+    _note_shared(audit, pictures, class_of or {})
+    _note_similar(audit, pictures, class_of or {})
     _note_sizes(audit, pictures)
     _note_unnamed(audit, pictures, folder.root)
 
@@ -122,11 +129,11 @@ def _read(
             audit.add("quirk", "path in another case", [f"{file.where}: {file.path!r} is {found!r} on disk"])
         height, width = pixels.shape[:2]
         digest = hashlib.sha256(f"{height} {width} ".encode() + pixels.tobytes()).hexdigest()
-        return Picture(case.case_id, split, modality, file, path, (width, height), digest)
+        return Picture(case.case_id, split, modality, file, path, (width, height), digest, thumbnail(pixels))
     return None
 
 
-def _note_shared(audit: Audit, pictures: Sequence[Picture]) -> None:
+def _note_shared(audit: Audit, pictures: Sequence[Picture], class_of: Mapping[str, str]) -> None:
     """The same pixels under several names, or the same file named several times."""
     same: dict[str, list[Picture]] = {}
     for picture in pictures:
@@ -140,18 +147,33 @@ def _note_shared(audit: Audit, pictures: Sequence[Picture]) -> None:
                 what = f"{own[0].file.path!r} is {' and '.join(picture.modality for picture in own)}"
                 audit.add("quirk", "one picture for several modalities", [f"{own[0].file.where}: {what}"])
         if len(by_case) > 1:
-            _note_shared_by_cases(audit, [own[0] for own in by_case.values()])
+            _note_shared_by_cases(audit, "the same picture", [own[0] for own in by_case.values()], class_of)
 
 
-def _note_shared_by_cases(audit: Audit, pictures: Sequence[Picture]) -> None:
-    """The same picture in several cases; in several splits it lets results look better than they are."""
+def _note_similar(audit: Audit, pictures: Sequence[Picture], class_of: Mapping[str, str]) -> None:
+    """One picture in several cases, encoded anew; the same pixels are told of already."""
+    once = list({(picture.digest, picture.case_id): picture for picture in reversed(pictures)}.values())[::-1]
+    if not once:
+        return
+    for rows in similar_groups(np.stack([picture.thumbnail for picture in once])):
+        by_case = {once[row].case_id: once[row] for row in reversed(rows)}
+        group = [by_case[case_id] for case_id in reversed(by_case)]
+        if len({picture.digest for picture in group}) > 1:
+            _note_shared_by_cases(audit, "almost the same picture", group, class_of)
+
+
+def _note_shared_by_cases(audit: Audit, what: str, pictures: Sequence[Picture], class_of: Mapping[str, str]) -> None:
+    """One picture in several cases; in several splits it lets results look better than they are."""
     message = "; ".join(
         f"{picture.file.where}: {picture.file.path!r} ({picture.split or 'no split'})" for picture in pictures
     )
     if len({picture.split for picture in pictures if picture.split is not None}) > 1:
-        audit.add("fault", "the same picture in several splits", [message])
+        audit.add("fault", f"{what} in several splits", [message])
     else:
-        audit.add("quirk", "the same picture in several cases", [message])
+        audit.add("quirk", f"{what} in several cases", [message])
+    labels = list(dict.fromkeys(class_of[picture.case_id] for picture in pictures if picture.case_id in class_of))
+    if len(labels) > 1:
+        audit.add("quirk", f"{what} under several labels", [f"{' and '.join(labels)}: {message}"])
 
 
 def _note_sizes(audit: Audit, pictures: Sequence[Picture]) -> None:

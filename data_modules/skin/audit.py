@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_modules.audit import Audit, Severity, Track, audit_images
+from data_modules.audit_cases import note_telling_names
 from data_modules.cases import Case, ImageFile
 from data_modules.errors import DataError, DatasetNotFoundError, SplitLeakageError, UnreadableFileError
 from data_modules.images import ImageFolder
@@ -68,11 +69,15 @@ def audit_derm7pt(root: str | Path, *, target: Target = "diagnosis", track: Trac
         compare_with_release(audit, rows=len(table))
     audit.add("note", "no patient ids", ["cases of one patient may be in several splits: leakage cannot be excluded"])
     cases = [_case(table, row) for row in range(len(table))]
+    classes = _classes(table, target)
+    class_of = {cases[row].case_id: name for row, name in enumerate(classes) if name != UNLABELLED}
+    note_telling_names(audit, cases, class_of=class_of)
     audit_images(
         audit,
         cases,
         folder=ImageFolder(root / "images"),
         split_of={cases[row].case_id: split for row, split in split_of.items()},
+        class_of=class_of,
         track=track,
     )
     return audit
@@ -125,11 +130,11 @@ def _kind_of(fault: DataError) -> str:
 def _audit_labels(audit: Audit, table: Table, target: Target, split_of: Mapping[int, Split]) -> None:
     """Count the classes by split; a case of a split needs a label."""
     column, classes = column_of(target), class_names(target)
-    known = known_values(column)
+    of_rows = _classes(table, target)
     audit.counts = {name: dict.fromkeys((*INDEXES, NO_SPLIT), 0) for name in (*classes, UNLABELLED)}
     for row, value in enumerate(table.columns.get(column, [None] * len(table))):
         split = split_of.get(row)
-        audit.counts[class_of(value, target) if value in known else UNLABELLED][split or NO_SPLIT] += 1
+        audit.counts[of_rows[row]][split or NO_SPLIT] += 1
         if value is None and column in table.columns:
             severity: Severity = "quirk" if split is None else "fault"
             message = f"{table.place(row, column)}: empty; it can be predicted, not trained on"
@@ -138,6 +143,14 @@ def _audit_labels(audit: Audit, table: Table, target: Target, split_of: Mapping[
         absent = [name for name in classes if not audit.counts[name][split]]
         if 0 < len(absent) < len(classes):
             audit.add("quirk", "class without cases", [f"{split} has no {', '.join(absent)}"])
+
+
+def _classes(table: Table, target: Target) -> list[str]:
+    """Of every row the class, or ``UNLABELLED``."""
+    column = column_of(target)
+    known = known_values(column)
+    values = table.columns.get(column, [None] * len(table))
+    return [class_of(value, target) if value in known else UNLABELLED for value in values]
 
 
 def compare_with_release(audit: Audit, *, rows: int) -> None:
