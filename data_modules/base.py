@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from data_modules.batch import ClassificationSample
+from data_modules.batch import VARIABLES, ClassificationSample
 from data_modules.cases import Case, check_labelled, class_weights, label_groups, label_matrix, locate_images
 from data_modules.dataset import CaseDataset
 from data_modules.errors import DataSettingsError, TableError
@@ -20,11 +20,12 @@ from data_modules.loaders import make_loader
 from data_modules.plot import plot_sample
 from data_modules.presence import Name, keep_present
 from data_modules.sampling import EvaluationSampler, TrainingSampler
-from data_modules.settings import check_dropout, check_folds, check_modalities, check_numbers
+from data_modules.settings import check_dropout, check_folds, check_modalities, check_numbers, check_variables
 from data_modules.source import CaseSource
 from data_modules.splits import SPLITS, Split, check_disjoint, file_hash, ids_hash
 from data_modules.synthetic.tree import MARKER
 from data_modules.transforms import SeededTransform, Step, evaluation_transform, paper_augmentation
+from data_modules.variables import Description, Variables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,6 +46,7 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
         root: Folder of the data set.
         class_names: Classes in the order of their ids.
         modalities: Those to read.
+        variables: How the clinical variables enter, where they are among the modalities.
         multi_label: Whether a case can have several classes.
         img_size: Height and width of the images, pixels.
         batch_size: Cases per batch of one process.
@@ -68,6 +70,7 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
         root: str | Path,
         class_names: Sequence[str],
         modalities: Sequence[str],
+        variables: Description | None = None,
         multi_label: bool,
         img_size: int,
         batch_size: int,
@@ -85,6 +88,7 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
     ) -> None:
         super().__init__()
         check_modalities(self.name, modalities, self.known_modalities)
+        check_variables(self.name, modalities, described=variables is not None)
         check_numbers(img_size=(img_size, 1), batch_size=(batch_size, 1), num_workers=(num_workers, 0))
         check_numbers(seed=(seed, 0), split_seed=(split_seed, 0))
         check_folds(num_folds, fold)
@@ -93,6 +97,8 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
         self.class_names = list(class_names)
         self.num_classes = len(self.class_names)
         self.modalities = list(modalities)
+        self.variable_encoder = None if variables is None else Variables(variables, name=self.name)
+        self.variables = [] if self.variable_encoder is None else self.variable_encoder.names
         self.multi_label = multi_label
         self.img_size = img_size
         self.batch_size = batch_size
@@ -145,9 +151,8 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
                 check_labelled(splits[split])
             self._located[split] = self._locate(splits[split])
         self.splits |= {str(split): cases for split, cases in splits.items()}
-        rank_zero_info(
-            "%s: %s", self.name, ", ".join(f"{len(cases)} cases for {split}" for split, cases in splits.items())
-        )
+        name = self.name if self.num_folds is None else f"{self.name}, fold {self.fold} of {self.num_folds}"
+        rank_zero_info("%s: %s", name, ", ".join(f"{len(cases)} cases for {split}" for split, cases in splits.items()))
         self._mark_synthetic()
 
     def train_dataloader(self) -> DataLoader[ClassificationSample]:
@@ -210,7 +215,7 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
         return hashes | ids
 
     def plot(self, sample: ClassificationSample) -> "Figure":
-        """All images of a sample, one row per modality.
+        """All images of a sample, one row per modality, and its clinical variables as text.
 
         Args:
             sample: From one of the datasets.
@@ -218,7 +223,10 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
         Returns:
             A figure that no window holds; ``figure.savefig`` writes it.
         """
-        return plot_sample(sample, class_names=self.class_names)
+        variables: list[str] = []
+        if self.variable_encoder is not None and VARIABLES in sample["images"]:
+            variables = self.variable_encoder.describe(sample["images"][VARIABLES][0].tolist())
+        return plot_sample(sample, class_names=self.class_names, variables=variables)
 
     @property
     def _world_size(self) -> int:

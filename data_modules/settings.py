@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from data_modules.batch import VARIABLES
 from data_modules.errors import DataSettingsError, nearest
 
 FEWEST_FOLDS = 3
@@ -25,6 +26,26 @@ def check_modalities(name: str, modalities: Sequence[str], known: Sequence[str])
     if not modalities or len(set(modalities)) < len(modalities):
         raise DataSettingsError(
             f"{name}: modalities are {list(modalities)}; name one or more of {list(known)}, each once"
+        )
+
+
+def check_variables(name: str, modalities: Sequence[str], *, described: bool) -> None:
+    """Refuse clinical variables without a description, and a description of what is not read.
+
+    Args:
+        name: The set's name, for the error.
+        modalities: Those to read.
+        described: Whether the settings describe variables.
+
+    Raises:
+        DataSettingsError: Saying which of the two is missing.
+    """
+    if VARIABLES in modalities and not described:
+        raise DataSettingsError(f"{name}: modalities name {VARIABLES!r}, but the setting variables describes none")
+    if VARIABLES not in modalities and described:
+        raise DataSettingsError(
+            f"{name}: the setting variables describes some, but modalities are {list(modalities)}; add {VARIABLES!r}, "
+            "or set variables to null"
         )
 
 

@@ -23,6 +23,8 @@ class Table:
     columns: Mapping[str, Sequence[str | None]]
     lines: Sequence[int]
     """Line that each row starts on."""
+    has_lines: bool = True
+    """Whether the file is text, whose lines an editor shows."""
 
     def __len__(self) -> int:
         """Rows."""
@@ -30,7 +32,7 @@ class Table:
 
     def place(self, row: int, column: str | None = None) -> str:
         """How errors name a row, or a cell of it."""
-        named = f"{self.file} line {self.lines[row]} (row {row})"
+        named = f"{self.file} line {self.lines[row]} (row {row})" if self.has_lines else f"{self.file} row {row}"
         return named if column is None else f"{named}, column {column}"
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_info
 
 from data_modules.base import ClassificationDataModule, PredictSplit
+from data_modules.batch import VARIABLES
 from data_modules.cases import Case, ImageFile
-from data_modules.skin.labels import Target, check_target, class_names, class_of, column_of
+from data_modules.skin.labels import VARIABLE_VALUES, Target, check_target, class_names, class_of, column_of
 from data_modules.skin.tables import INDEXES, META, MODALITIES, Derm7ptRow, read_indexes, read_meta
 from data_modules.splits import SPLITS, Split
 from data_modules.transforms import Step
+from data_modules.variables import Description
 
 
 class Derm7ptDataModule(ClassificationDataModule):
@@ -26,7 +28,9 @@ class Derm7ptDataModule(ClassificationDataModule):
         root: Folder that holds ``meta/`` and ``images/``.
         target: What is to be told: ``diagnosis`` (BCC, NEV, MEL, SK, MISC), ``diagnosis_20`` (all diagnoses of the
             table) or one of the seven criteria.
-        modalities: ``clinic``, ``derm`` or both.
+        modalities: Of ``clinic``, ``derm`` and ``variables``.
+        variables: Clinical variables by column of the table, each with the categories there are, or with mean and std
+            of a number; null takes sex, location and elevation where ``variables`` is among the modalities.
         img_size: Height and width of the images, pixels.
         batch_size: Cases per batch of one process.
         num_workers: Processes that read images; the samples do not depend on it.
@@ -49,7 +53,7 @@ class Derm7ptDataModule(ClassificationDataModule):
     """
 
     name = "Derm7pt"
-    known_modalities = MODALITIES
+    known_modalities = (*MODALITIES, VARIABLES)
     images_root = "images"
 
     def __init__(
@@ -58,6 +62,7 @@ class Derm7ptDataModule(ClassificationDataModule):
         root: str | Path = "data/derm7pt",
         target: Target = "diagnosis",
         modalities: Sequence[str] = MODALITIES,
+        variables: Description | None = None,
         img_size: int = 224,
         batch_size: int = 8,
         num_workers: int = 0,
@@ -74,10 +79,13 @@ class Derm7ptDataModule(ClassificationDataModule):
     ) -> None:
         check_target(target)
         self.target = target
+        if variables is None and VARIABLES in modalities:
+            variables = {column: list(values) for column, values in VARIABLE_VALUES.items()}
         super().__init__(
             root=root,
             class_names=class_names(target),
             modalities=modalities,
+            variables=variables,
             multi_label=False,
             img_size=img_size,
             batch_size=batch_size,
@@ -117,7 +125,14 @@ class Derm7ptDataModule(ClassificationDataModule):
 
     def _read_cases(self, *, labelled: bool) -> list[Case]:
         column = column_of(self.target)
-        rows = read_meta(self.root, modalities=self.modalities, targets=[column], labelled=labelled)
+        rows = read_meta(
+            self.root,
+            modalities=[modality for modality in self.modalities if modality != VARIABLES],
+            targets=[column],
+            labelled=labelled,
+            allow_missing=self.allow_missing,
+            encoder=self.variable_encoder,
+        )
         return [self._case(row, row.value(column)) for row in rows]
 
     def _case(self, row: Derm7ptRow, value: str | None) -> Case:
@@ -130,4 +145,5 @@ class Derm7ptDataModule(ClassificationDataModule):
             },
             label=None if value is None else self.class_names.index(class_of(value, self.target)),
             where=f"{row.where}, column {column_of(self.target)}",
+            variables=row.variables,
         )

@@ -76,6 +76,24 @@ CRITERIA: Mapping[str, Mapping[str, str]] = {
 """Criterion -> value in the table -> class (Kawahara et al., "Seven-Point Checklist and Skin Lesion Classification
 Using Multitask Multimodal Neural Nets", 2019)."""
 
+VARIABLE_VALUES: Mapping[str, tuple[str, ...]] = {
+    "sex": ("female", "male"),
+    "location": (
+        "abdomen",
+        "acral",
+        "back",
+        "buttocks",
+        "chest",
+        "genital areas",
+        "head neck",
+        "lower limbs",
+        "upper limbs",
+    ),
+    "elevation": ("flat", "nodular", "palpable"),
+}
+"""What is known of a patient and a lesion before anyone has judged it, and the values in the columns of release_v0.
+Left out on purpose: management, level of difficulty, the criteria and their score know of the diagnosis."""
+
 
 def five_class(diagnosis: str) -> str:
     """The paper's class of one of the 20 diagnoses."""

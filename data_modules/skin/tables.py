@@ -13,6 +13,7 @@ from data_modules.errors import DataError, DatasetNotFoundError, SplitLeakageErr
 from data_modules.skin.labels import CRITERIA, known_values
 from data_modules.splits import SPLITS, Split
 from data_modules.table import Table, read_table
+from data_modules.variables import Variables
 
 META = "meta/meta.csv"
 INDEXES: Mapping[Split, str] = {
@@ -37,7 +38,9 @@ class Derm7ptRow:
     criteria: Mapping[str, str | None]
     """By criterion, one of its known values or None."""
     images: Mapping[str, str]
-    """By modality, path below ``images/``."""
+    """By modality, path below ``images/``; no key where the cell is empty."""
+    variables: tuple[float, ...] | None
+    """The clinical variables that were asked for, encoded; None where all are unknown."""
     where: str
     """File, line and row, for errors."""
 
@@ -80,6 +83,8 @@ def read_meta(
     modalities: Sequence[str] = MODALITIES,
     targets: Sequence[str] = TARGET_COLUMNS,
     labelled: bool = True,
+    allow_missing: bool = False,
+    encoder: Variables | None = None,
 ) -> list[Derm7ptRow]:
     """Read meta.csv; only the columns asked for have to exist and are checked.
 
@@ -88,24 +93,29 @@ def read_meta(
         modalities: Columns with image paths.
         targets: The diagnosis and criteria to read.
         labelled: Whether the target columns have to exist. Empty cells are None in either case.
+        allow_missing: Whether cells of the modalities may be empty.
+        encoder: The clinical variables to read; their columns have to exist, cells may be empty.
 
     Raises:
         DatasetNotFoundError: If there is no meta.csv.
         UnreadableFileError: If it cannot be read.
         TableError: If a column or every row is missing, a cell holds an unknown value, or a case number appears twice.
     """
-    table = read_meta_table(root, needed=["case_num", *modalities, *(targets if labelled else ())])
-    for fault in (*case_faults(table, modalities=modalities), *value_faults(table, targets)):
+    needed = [*modalities, *(encoder.columns if encoder else ()), *(targets if labelled else ())]
+    table = read_meta_table(root, needed=["case_num", *needed])
+    for fault in (*case_faults(table, modalities=() if allow_missing else modalities), *value_faults(table, targets)):
         raise fault
     columns = table.columns
     known = {column: columns[column] for column in targets if column in columns}
+    variables = encoder.encode(table) if encoder else [None] * len(table)
     return [
         Derm7ptRow(
             case_id=case_id or "",
             row=row,
             diagnosis=known["diagnosis"][row] if "diagnosis" in known else None,
             criteria={column: values[row] for column, values in known.items() if column != "diagnosis"},
-            images={modality: columns[modality][row] or "" for modality in modalities},
+            images={modality: path for modality in modalities if (path := columns[modality][row])},
+            variables=variables[row],
             where=table.place(row),
         )
         for row, case_id in enumerate(columns["case_num"])
@@ -175,7 +185,7 @@ def case_faults(table: Table, *, modalities: Sequence[str]) -> Iterator[TableErr
 
     Args:
         table: meta.csv.
-        modalities: Columns with image paths, which may not be empty.
+        modalities: Columns whose image paths may not be empty.
     """
     first: dict[str, int] = {}
     for row, case_id in enumerate(table.columns.get("case_num", ())):
@@ -189,7 +199,10 @@ def case_faults(table: Table, *, modalities: Sequence[str]) -> Iterator[TableErr
     for modality in modalities:
         for row, path in enumerate(table.columns.get(modality, ())):
             if path is None:
-                yield TableError(f"{table.place(row, modality)}: no image; fill in its path or remove the row")
+                yield TableError(
+                    f"{table.place(row, modality)}: no image; fill in its path, remove the row, or set "
+                    "allow_missing: true"
+                )
 
 
 def value_faults(table: Table, columns: Sequence[str]) -> Iterator[TableError]:
