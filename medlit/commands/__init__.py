@@ -6,6 +6,8 @@ Each module holds ``main(args: list[str]) -> int``: the words after the verb in,
 VERBS: dict[str, tuple[str, str]] = {
     "data": ("medlit.commands.data", "check a data set, or write a look-alike of one"),
     "demo": ("medlit.commands.demo", "train and compare on a look-alike set, on a CPU in minutes"),
+    "recipe": ("medlit.commands.recipe", "run trainings that depend on each other, over seeds, into one table"),
+    "convert": ("medlit.commands.convert", "take over a checkpoint of the papers' own code"),
     "export": ("medlit.commands.export", "write a checkpoint's trained weights as safetensors"),
 }
 """By verb: the module that carries it out, and one line of help."""

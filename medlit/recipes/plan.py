@@ -1,0 +1,290 @@
+"""A recipe as single trainings: their commands, their folders, what they were run with, how far they are."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from medlit import run_folder
+from medlit.errors import ConfigurationError
+from medlit.recipes.recipe import Recipe, Stage
+
+RECORD, LOG = "recipe.json", "recipe.log"
+"""What a recipe keeps in the run folder of a training, beside medlit's own files."""
+PREDICTIONS = "predictions_test.parquet"
+FORMAT = 1
+"""Of the record."""
+
+State = Literal["new", "interrupted", "finished", "changed"]
+
+Key = tuple[str, int, int | None]
+"""Stage, seed, fold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One ``medlit fit``.
+
+    Args:
+        stage: Name of its stage.
+        seed: Of everything random.
+        fold: Which part of the data is tested; None: the official splits.
+        folder: Its run folder.
+        words: Options of ``medlit fit``.
+        after: What it starts from.
+        inputs: All that its result follows from, in plain types.
+        fingerprint: SHA-256 of them.
+    """
+
+    stage: str
+    seed: int
+    fold: int | None
+    folder: Path
+    words: tuple[str, ...]
+    after: tuple[Key, ...]
+    inputs: Mapping[str, Any]
+    fingerprint: str
+
+    @property
+    def key(self) -> Key:
+        """What it is found by."""
+        return self.stage, self.seed, self.fold
+
+    @property
+    def title(self) -> str:
+        """For the user."""
+        return f"{self.stage}, seed {self.seed}" + ("" if self.fold is None else f", fold {self.fold}")
+
+    @property
+    def log(self) -> Path:
+        """What the training printed."""
+        return self.folder / LOG
+
+    @property
+    def predictions(self) -> Path:
+        """The test's rows."""
+        return self.folder / PREDICTIONS
+
+
+def plan(recipe: Recipe, out: Path) -> dict[Key, Job]:
+    """Every training of a recipe, each after those that it starts from.
+
+    Args:
+        recipe: What is to be run.
+        out: Holds ``<stage>/seed_<s>[/fold_<k>]``.
+
+    Raises:
+        ConfigurationError: If a configuration file is not there.
+    """
+    jobs: dict[Key, Job] = {}
+    folds = [None] if recipe.num_folds is None else list(range(recipe.num_folds))
+    for stage in recipe.stages.values():
+        for seed in recipe.seeds:
+            for fold in folds:
+                job = _job(recipe, stage, seed=seed, fold=fold, out=out, jobs=jobs)
+                jobs[job.key] = job
+    return jobs
+
+
+def _job(recipe: Recipe, stage: Stage, *, seed: int, fold: int | None, out: Path, jobs: Mapping[Key, Job]) -> Job:
+    sources = {modality: jobs[source, seed, fold] for modality, source in stage.init_from.items()}
+    folder = out / stage.name / f"seed_{seed}"
+    folder = folder if fold is None else folder / f"fold_{fold}"
+    configs = (*stage.configs, *recipe.configs_after)
+    settings = {**recipe.settings, **stage.settings}
+    words = [word for config in configs for word in ("--config", config)]
+    words += ["--seed_everything", str(seed), "--run_dir", str(folder), "--trainer.enable_progress_bar", "false"]
+    if fold is not None:
+        words += ["--data.init_args.num_folds", str(recipe.num_folds), "--data.init_args.fold", str(fold)]
+    if sources:
+        checkpoints = {modality: str(run_folder.best_checkpoint(job.folder)) for modality, job in sources.items()}
+        words += ["--model.init_args.init_from", json.dumps(checkpoints)]
+    for key, value in settings.items():
+        words += [f"--{key}", value if isinstance(value, str) else json.dumps(value, default=str)]
+    inputs = {
+        "configs": [{"file": config, "sha256": _digest(config, where=recipe.file)} for config in configs],
+        "set": settings,
+        "seed": seed,
+        "num_folds": recipe.num_folds,
+        "fold": fold,
+        "init_from": {modality: job.fingerprint for modality, job in sources.items()},
+    }
+    return Job(
+        stage=stage.name,
+        seed=seed,
+        fold=fold,
+        folder=folder,
+        words=tuple(words),
+        after=tuple(job.key for job in sources.values()),
+        inputs=inputs,
+        fingerprint=_fingerprint(inputs),
+    )
+
+
+def _digest(config: str, *, where: str) -> str:
+    try:
+        return hashlib.sha256(Path(config).read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{where}: configuration file {config} cannot be read below {Path.cwd()} ({error.strerror})"
+        ) from error
+
+
+def _fingerprint(inputs: Mapping[str, Any]) -> str:
+    """The contents of the configurations count, their names do not."""
+    contents = {**inputs, "configs": [config["sha256"] for config in inputs["configs"]]}
+    return hashlib.sha256(json.dumps(contents, sort_keys=True, default=str).encode()).hexdigest()
+
+
+# How far it is
+
+
+def state_of(job: Job) -> State:
+    """How far a training is.
+
+    Raises:
+        ConfigurationError: If its folder holds a run that no recipe made.
+    """
+    record = read_record(job.folder)
+    if not record:
+        if any((job.folder / trace).exists() for trace in run_folder.TRACES):
+            raise ConfigurationError(
+                f"{job.folder} holds a run, but none of a recipe: move it away, or choose another --out"
+            )
+        return "new"
+    if record.get("fingerprint") != job.fingerprint:
+        return "changed"
+    return "finished" if record.get("status") == "finished" and job.predictions.is_file() else "interrupted"
+
+
+def what_changed(job: Job) -> str:
+    """In what a training differs from the one in its folder."""
+    before, now = read_record(job.folder).get("inputs") or {}, job.inputs
+    changes = []
+    old = [config.get("sha256") for config in before.get("configs", ())]
+    for index, config in enumerate(now["configs"]):
+        if index >= len(old) or config["sha256"] != old[index]:
+            changes.append(f"{config['file']} is another")
+    if len(old) > len(now["configs"]):
+        changes.append(f"{len(old) - len(now['configs'])} configuration files less")
+    settings = before.get("set") or {}
+    for key in sorted({*settings, *now["set"]}):
+        was, is_now = (shown.get(key, "not set") for shown in (settings, now["set"]))
+        if was != is_now:
+            changes.append(f"{key}: {was} -> {is_now}")
+    if before.get("num_folds") != now["num_folds"]:
+        changes.append(f"num_folds: {before.get('num_folds')} -> {now['num_folds']}")
+    if before.get("init_from") != now["init_from"]:
+        changes.append("what it starts from changed")
+    return "; ".join(changes) or "its record is of another version"
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What a recipe noted in a run folder; empty if nothing."""
+    try:
+        content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def write_record(job: Job, status: Literal["started", "finished"]) -> None:
+    """Note what a training is run with, and how far it is."""
+    record = {
+        "format": FORMAT,
+        "status": status,
+        "folder": str(job.folder.resolve()),
+        "fingerprint": job.fingerprint,
+        "inputs": dict(job.inputs),
+    }
+    job.folder.mkdir(parents=True, exist_ok=True)
+    temporary = job.folder / f".{RECORD}"
+    temporary.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
+    temporary.replace(job.folder / RECORD)  # whole or not there
+
+
+# How it goes on
+
+
+def next_command(job: Job) -> tuple[str, list[str]]:
+    """What has to be run for a training that is not finished.
+
+    It goes on from its last checkpoint where the result is then the very same as without the interruption; otherwise it
+    starts anew.
+
+    Returns:
+        A word for the user, and the words after ``medlit``.
+    """
+    if state_of(job) == "interrupted" and _is_in_place(job):
+        if _is_trained(job.folder):
+            return "testing", ["test", "--config", str(job.folder / run_folder.CONFIG)]
+        last = run_folder.best_checkpoint(job.folder).with_name("last.ckpt")
+        if last.is_file() and _resumes_exactly(job.folder):
+            return "going on", ["fit", *job.words, "--ckpt_path", str(last)]
+    return "starting", ["fit", *job.words]
+
+
+def make_room(job: Job) -> None:
+    """Remove what an earlier attempt left, so that a training can start anew."""
+    run_folder.clear(job.folder)
+    if read_record(job.folder):  # it was killed before medlit's manifest was there
+        (job.folder / run_folder.CONFIG).unlink(missing_ok=True)
+
+
+def _is_in_place(job: Job) -> bool:
+    """Checkpoints name the best one by its full path: a folder that was moved starts anew."""
+    return bool(read_record(job.folder).get("folder") == str(job.folder.resolve()))
+
+
+def _is_trained(folder: Path) -> bool:
+    """Whether training came to its end, and the test alone is missing.
+
+    A training that was stopped early would go on for another epoch if it were resumed: Lightning does not keep that it
+    had decided to stop.
+    """
+    if not run_folder.best_checkpoint(folder).is_file() or not (folder / run_folder.CONFIG).is_file():
+        return False
+    try:
+        manifest = json.loads((folder / run_folder.MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return manifest.get("stages", {}).get("fit", {}).get("status") == "finished" or _stopped_early(folder)
+
+
+def _stopped_early(folder: Path) -> bool:
+    last = run_folder.best_checkpoint(folder).with_name("last.ckpt")
+    if not last.is_file():
+        return False
+    import torch
+
+    callbacks = torch.load(last, map_location="cpu", weights_only=True).get("callbacks", {})
+    states = [state for key, state in callbacks.items() if str(key).startswith("EarlyStopping")]
+    return any(state["wait_count"] >= state["patience"] or state["stopped_epoch"] > 0 for state in states)
+
+
+def _resumes_exactly(folder: Path) -> bool:
+    """Whether nothing in a run's configuration keeps a resumed training from equalling an unbroken one.
+
+    A plateau's schedule is stepped after the checkpoint is written, and what networks drop at random is drawn from a
+    state that no checkpoint keeps.
+    """
+    try:
+        config = yaml.safe_load((folder / run_folder.CONFIG).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return False
+    task = (config or {}).get("model", {})
+    return "ReduceLROnPlateau" not in json.dumps(task, default=str) and not _drops(task)
+
+
+def _drops(settings: Any) -> bool:
+    """Whether any setting of a model whose name tells of dropping is above zero."""
+    if isinstance(settings, dict):
+        return any(
+            _drops(value) or ("drop" in str(key) and isinstance(value, (int, float)) and value > 0)
+            for key, value in settings.items()
+        )
+    return isinstance(settings, list) and any(map(_drops, settings))

@@ -1,0 +1,211 @@
+"""The table of a recipe: mean and standard deviation over seeds, beside what was published."""
+
+import csv
+import io
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+from medlit.errors import ConfigurationError
+from medlit.recipes.plan import Job, Key
+from medlit.recipes.published import Published
+from medlit.recipes.recipe import Recipe
+from medlit.report import COLUMNS
+
+if TYPE_CHECKING:
+    from polars import DataFrame
+
+MARKDOWN, TABLE, BY_SEED = "results.md", "results.csv", "results_by_seed.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A row of the table.
+
+    Args:
+        title: Its name.
+        cases: Test cases; None where nothing was measured.
+        figures: By seed, metrics by key.
+    """
+
+    title: str
+    cases: int | None
+    figures: Mapping[int, Mapping[str, float]]
+
+    def values(self, metric: str) -> list[float]:
+        """One figure per seed."""
+        return [figures.get(metric, math.nan) for figures in self.figures.values()]
+
+    def mean(self, metric: str) -> float:
+        """Over seeds; NaN without any."""
+        values = self.values(metric)
+        return fmean(values) if values else math.nan
+
+    def deviation(self, metric: str) -> float:
+        """Sample standard deviation over seeds (divisor n - 1); NaN where there are less than two."""
+        values = self.values(metric)
+        return stdev(values) if len(values) > 1 and not any(map(math.isnan, values)) else math.nan
+
+
+def rows_of(recipe: Recipe, jobs: Mapping[Key, Job], finished: Collection[Key]) -> list[Row]:
+    """The rows that a recipe compares.
+
+    Of folds the test cases are pooled: each case is predicted once, by the training that did not see it, and the
+    figures of a seed are those of the whole pool.
+
+    Args:
+        recipe: What was run.
+        jobs: All its trainings.
+        finished: Those that are; a seed enters a row where all that it needs are.
+    """
+    folds = [None] if recipe.num_folds is None else list(range(recipe.num_folds))
+    rows = []
+    for title, stages in recipe.compare.items():
+        figures, cases = {}, None
+        for seed in recipe.seeds:
+            needed = [[jobs[stage, seed, fold] for fold in folds] for stage in stages]
+            if all(job.key in finished for pool in needed for job in pool):
+                figures[seed], cases = _figures([_pooled(pool) for pool in needed])
+        rows.append(Row(title=title, cases=cases, figures=figures))
+    return rows
+
+
+def _pooled(jobs: Sequence[Job]) -> "DataFrame":
+    """Every case of the folds, once."""
+    import polars as pl
+
+    tables = [pl.read_parquet(job.predictions) for job in jobs]
+    pool = pl.concat([table.select(_labels(table) + _logits(table) + ["case_id"]) for table in tables])
+    twice = pool.filter(pool["case_id"].is_duplicated())["case_id"]
+    if len(twice):
+        raise ConfigurationError(
+            f"{jobs[0].predictions.parent}: case {twice[0]} was tested more than once; folds have to be disjoint"
+        )
+    return pool
+
+
+def _labels(table: "DataFrame") -> list[str]:
+    return [column for column in table.columns if column == "label" or column.startswith("label_")]
+
+
+def _logits(table: "DataFrame") -> list[str]:
+    return [column for column in table.columns if column.startswith("logit_")]
+
+
+def _figures(tables: Sequence["DataFrame"]) -> tuple[dict[str, float], int]:
+    """Metrics of one table, or of the mean logits of several (of those that have the case), and how many cases."""
+    import polars as pl
+    import torch
+
+    from medlit.metrics import classification_metrics
+
+    labels, logits = _labels(tables[0]), _logits(tables[0])
+    whole = pl.concat([table.select(["case_id", *labels, *logits]) for table in tables]).drop_nulls(labels)
+    means = whole.group_by("case_id").agg(pl.col(labels).first(), pl.col(logits).cast(pl.Float64).mean())
+    means = means.sort("case_id")
+    target = torch.from_numpy(means.select(labels).to_numpy().copy())
+    target = target[:, 0] if labels == ["label"] else target
+    figures = classification_metrics(torch.from_numpy(means.select(logits).to_numpy().copy()), target)
+    return {key: figures[key] for key in COLUMNS}, len(means)
+
+
+# As files
+
+
+def write(out: Path, rows: Sequence[Row], published: Published | None, *, title: str) -> str:
+    """Write the table as Markdown and CSV, and the figures of each seed as CSV.
+
+    Args:
+        out: The recipe's folder.
+        rows: Of the table.
+        published: What to compare with.
+        title: Above the Markdown table.
+
+    Returns:
+        The Markdown.
+    """
+    rows = [*rows, *_rows_published_alone(rows, published)]
+    text = markdown(rows, published, title=title)
+    (out / MARKDOWN).write_text(text, encoding="utf-8")
+    (out / TABLE).write_text(_table(rows, published), encoding="utf-8")
+    (out / BY_SEED).write_text(_by_seed(rows), encoding="utf-8")
+    return text
+
+
+def _rows_published_alone(rows: Sequence[Row], published: Published | None) -> list[Row]:
+    """What was published and not computed."""
+    titles = {row.title for row in rows}
+    known = published.rows if published else {}
+    others = [title for title in known if title not in titles and any(known[title].values())]
+    return [Row(title=title, cases=None, figures={}) for title in others]
+
+
+def markdown(rows: Sequence[Row], published: Published | None, *, title: str) -> str:
+    """The table for people: mean ± standard deviation, three decimals; blank where unknown."""
+    compared = [key for key in COLUMNS if published and (key == "map" or published.has(key))]
+    head = ["", "cases", "n"]
+    for key, heading in COLUMNS.items():
+        head += [heading, f"{heading} published"] if key in compared else [heading]
+    lines = [title, "", f"| {' | '.join(head)} |".replace("|  |", "| |"), "|---|" + "---:|" * (len(head) - 1)]
+    for row in rows:
+        cells = [row.title, _number(row.cases), _number(len(row.figures) or None)]
+        for key in COLUMNS:
+            cells.append(_mean_and_deviation(row, key))
+            if key in compared and published:
+                cells.append(_decimal(published.figure(row.title, key)))
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "n: seeds. Figures: mean ± sample standard deviation (divisor n - 1) over the seeds, on the test cases.",
+    ]
+    if published:
+        lines.append(f"Published: {published.source}. Blank: not known.")
+    return "\n".join(lines) + "\n"
+
+
+def _mean_and_deviation(row: Row, metric: str) -> str:
+    mean, deviation = _decimal(row.mean(metric)), _decimal(row.deviation(metric))
+    return f"{mean} ± {deviation}" if deviation else mean
+
+
+def _decimal(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _table(rows: Sequence[Row], published: Published | None) -> str:
+    """The table for programs, all decimals."""
+    columns = [f"{key}_{kind}" for key in COLUMNS for kind in ("mean", "sd", "published")]
+    lines = [["row", "cases", "n", *columns, "source"]]
+    for row in rows:
+        cells = []
+        for key in COLUMNS:
+            figure = published.figure(row.title, key) if published else None
+            cells += [_exact(value) for value in (row.mean(key), row.deviation(key), figure)]
+        source = published.source if published and row.title in published.rows else ""
+        lines.append([row.title, _number(row.cases), _number(len(row.figures) or None), *cells, source])
+    return _csv(lines)
+
+
+def _by_seed(rows: Sequence[Row]) -> str:
+    lines = [["row", "seed", "cases", *COLUMNS]]
+    for row in rows:
+        for seed, figures in row.figures.items():
+            lines.append([row.title, str(seed), _number(row.cases), *(_exact(figures[key]) for key in COLUMNS)])
+    return _csv(lines)
+
+
+def _exact(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else repr(value)
+
+
+def _csv(lines: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
