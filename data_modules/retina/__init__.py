@@ -1,0 +1,5 @@
+"""Retina: MMC-AMD."""
+
+from data_modules.retina.datamodule import MMCAMDDataModule
+
+__all__ = ["MMCAMDDataModule"]
