@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from medlit.errors import ConfigurationError
+from medlit.models.foundations import FOUNDATIONS
 from medlit.models.weights import download_weights, find_weights, load_foundation_weights, require_known
 
 RANDOM_WEIGHTS_SEED = 0
@@ -23,11 +24,13 @@ class VisionEncoder(nn.Module):
     Letters: B images, H = W = ``img_size`` pixels, N tokens (prefix, then patches), E extra tokens, D channels.
 
     Args:
-        backbone: timm's name, with or without its tag, as ``vit_base_patch14_reg4_dinov2.lvd142m``.
+        backbone: timm's name, with or without its tag, as ``vit_base_patch14_reg4_dinov2.lvd142m``; or a name of
+            docs/foundation_models.md, as ``retfound_cfp``.
         img_size: Side of the square images, pixels; a multiple of the patch size, unless ``pad`` is set.
-        pretrained: Take timm's weights from the hub (or its local cache).
+        pretrained: Take the released weights from the hub (or its local cache).
         weights: A local file or folder of weights instead; goes before ``pretrained``.
-        model_args: Further arguments of the timm model, as ``{depth: 2, embed_dim: 32}``.
+        model_args: Further arguments of the timm model, as ``{depth: 2, embed_dim: 32}``; ``{global_pool: avg}`` makes
+            the mean of the patches the summary, in place of the CLS token.
         pad: Pad images with zeros, after normalisation, at the right and bottom to the next multiple of the patch size.
         image_mean: RGB mean in [0, 1] to normalise by; null takes the backbone's own.
         image_std: RGB standard deviation, likewise.
@@ -56,23 +59,27 @@ class VisionEncoder(nn.Module):
     ) -> None:
         super().__init__()
         require_known(backbone)
-        patch_size = _patch_size(backbone, model_args or {})
+        foundation = FOUNDATIONS.get(backbone)
+        architecture = backbone if foundation is None else foundation.architecture
+        arguments = {**({} if foundation is None else foundation.model_args), **(model_args or {})}
+        patch_size = _patch_size(architecture, arguments)
         self.padding = _padding(img_size, patch_size, pad=pad)
         self.img_size = img_size
         self.gradient_checkpointing = gradient_checkpointing
-        self.vit = _create(backbone, {**(model_args or {}), "img_size": img_size + self.padding})
+        self.vit = _create(architecture, {**arguments, "img_size": img_size + self.padding})
+        self.reads_cls = self.vit.attn_pool is None and self.vit.cls_token is not None and _wants_cls(arguments)
         self.width: int = self.vit.num_features
-        cfg = self.vit.pretrained_cfg
+        own = vars(foundation) if foundation is not None else self.vit.pretrained_cfg
         for name, given in (("mean", image_mean), ("std", image_std)):
-            values = torch.tensor(tuple(given or cfg[name]), dtype=torch.float32).view(1, 3, 1, 1)
+            values = torch.tensor(tuple(given or own[name]), dtype=torch.float32).view(1, 3, 1, 1)
             self.register_buffer(name, values, persistent=False)
         if weights is not None:
-            load_foundation_weights(self.vit, find_weights(weights))
+            load_foundation_weights(self.vit, find_weights(weights), foundation)
         elif pretrained:
-            load_foundation_weights(self.vit, download_weights(self.vit, backbone))
+            load_foundation_weights(self.vit, download_weights(self.vit, backbone, foundation), foundation)
 
     def forward(self, images: Tensor, extra_tokens: Tensor | None = None, *, insert_at: int = 0) -> Tensor:
-        """Tokens of the last block after the final norm.
+        """Tokens of the last block after the final norm, if the model has one before it pools.
 
         Args:
             images: (B, 3, H, W), RGB in [0, 1]; normalised here.
@@ -82,7 +89,7 @@ class VisionEncoder(nn.Module):
         Returns:
             (B, N + E, D): prefix tokens, patch tokens, extra tokens at the end.
         """
-        return self._norm(self._run_blocks(images, extra_tokens, insert_at=insert_at, summary_only=False))
+        return self.vit.norm(self._run_blocks(images, extra_tokens, insert_at=insert_at, summary_only=False))
 
     def summarise(self, images: Tensor, extra_tokens: Tensor | None = None, *, insert_at: int = 0) -> Tensor:
         """:meth:`summary` of :meth:`forward`, sparing what the last block would compute for tokens that nobody reads.
@@ -95,21 +102,24 @@ class VisionEncoder(nn.Module):
         Returns:
             (B, D).
         """
-        return self.summary(self._norm(self._run_blocks(images, extra_tokens, insert_at=insert_at, summary_only=True)))
+        tokens = self._run_blocks(images, extra_tokens, insert_at=insert_at, summary_only=True)
+        return self.summary(self.vit.norm(tokens))
 
     def summary(self, tokens: Tensor) -> Tensor:
-        """One vector per image: the CLS token, or the mean of the patch tokens in a model that has none.
+        """One vector per image: the CLS token, else timm's own pooling (SigLIP's attention pool, the mean of patches).
 
         Args:
-            tokens: (B, N + E, D) of :meth:`forward`; extra tokens at the end are not part of a mean.
+            tokens: (B, N + E, D) of :meth:`forward`; extra tokens at the end are not pooled.
 
         Returns:
             (B, D).
         """
-        if self.vit.cls_token is not None:
-            return tokens[:, 0]
-        first = self.vit.num_prefix_tokens
-        return tokens[:, first : first + self.vit.patch_embed.num_patches].mean(dim=1)
+        if self.reads_cls:
+            pooled: Tensor = tokens[:, 0]
+        else:
+            pooled = self.vit.pool(tokens[:, : self.vit.num_prefix_tokens + self.vit.patch_embed.num_patches])
+        normed: Tensor = self.vit.fc_norm(pooled)
+        return normed
 
     def _run_blocks(self, images: Tensor, extra_tokens: Tensor | None, *, insert_at: int, summary_only: bool) -> Tensor:
         """Tokens (B, N + E, D) before the final norm; for a summary alone perhaps only the CLS token, (B, 1, D)."""
@@ -119,7 +129,7 @@ class VisionEncoder(nn.Module):
                 tokens = torch.cat([tokens, extra_tokens.to(tokens.dtype)], dim=1)
                 rope = _without_rotation(rope, extra_tokens.shape[1])
             arguments: dict[str, Any] = {} if rope is None else {"rope": rope[index] if self._rope_per_block else rope}
-            if summary_only and index == self.depth - 1 and type(block) is Block and self.vit.cls_token is not None:
+            if summary_only and index == self.depth - 1 and type(block) is Block and self.reads_cls:
                 run: Callable[..., Tensor] = partial(_cls_after, block)
             else:
                 run = block
@@ -128,11 +138,6 @@ class VisionEncoder(nn.Module):
             else:
                 tokens = run(tokens, **arguments)
         return tokens
-
-    def _norm(self, tokens: Tensor) -> Tensor:
-        """The final norm; models that pool patches by the mean keep theirs in fc_norm, elsewhere it is the identity."""
-        output: Tensor = self.vit.fc_norm(self.vit.norm(tokens))
-        return output
 
     @property
     def depth(self) -> int:
@@ -186,6 +191,18 @@ def _patch_size(backbone: str, model_args: dict[str, Any]) -> int:
     with torch.device("meta"):
         size = _create(backbone, model_args).patch_embed.patch_size
     return int(size[0])
+
+
+def _wants_cls(arguments: dict[str, Any]) -> bool:
+    """Whether the CLS token is to be read where there is one: nothing else was asked for.
+
+    Raises:
+        ConfigurationError: If what was asked for gives no single vector.
+    """
+    pooling = arguments.get("global_pool", "token")
+    if pooling not in ("token", "avg", "map"):
+        raise ConfigurationError(f"model_args: global_pool must be token, avg or map, got {pooling!r}")
+    return bool(pooling == "token")
 
 
 def _padding(img_size: int, patch_size: int, *, pad: bool) -> int:

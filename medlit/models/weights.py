@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from medlit.errors import CheckpointMismatchError, ConfigurationError, WeightsNotFoundError
+from medlit.models.foundations import FOUNDATIONS, Foundation
 
 WEIGHT_FILES = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
 """Names under which the hub and its mirrors keep the weights of one model, in the order of preference."""
@@ -35,8 +36,13 @@ def find_weights(weights: str | Path) -> Path:
     return found[0]
 
 
-def download_weights(model: nn.Module, name: str) -> Path:
-    """The hub's weights of a timm model: from the local cache, else downloaded.
+def download_weights(model: nn.Module, name: str, foundation: Foundation | None = None) -> Path:
+    """The released weights of a model: from the hub's local cache, else downloaded.
+
+    Args:
+        model: The timm model.
+        name: What ``backbone:`` was given.
+        foundation: Where the weights are, for a model of the field; None: where timm says.
 
     Raises:
         WeightsNotFoundError: Without network (asked first, for the hub's client retries for a minute) or where the hub
@@ -45,26 +51,38 @@ def download_weights(model: nn.Module, name: str) -> Path:
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    if foundation is not None and foundation.repo is None:
+        raise WeightsNotFoundError(
+            f"the weights of {name} are not on the hub: {_by_hand(f'{foundation.file} from {foundation.source}', name)}"
+        )
     cfg = getattr(model, "pretrained_cfg", {})
-    repo = cfg.get("hf_hub_id")
+    repo = cfg.get("hf_hub_id") if foundation is None else foundation.repo
     if not repo:
         raise WeightsNotFoundError(
             f"timm knows no pretrained weights of {name}; give a local file by weights: PATH, or set pretrained: false"
         )
-    file = cfg.get("hf_hub_filename") or WEIGHT_FILES[0]
+    file = (cfg.get("hf_hub_filename") or WEIGHT_FILES[0]) if foundation is None else foundation.file
     cached = try_to_load_from_cache(repo, file)
     if isinstance(cached, str):
         return Path(cached)
-    help_text = (
-        f"download {constants.ENDPOINT}/{repo}/resolve/main/{file} to weights/{name}/{file} "
-        f"and set weights: weights/{name} (or pretrained: false for random weights)"
-    )
+    help_text = _by_hand(f"{constants.ENDPOINT}/{repo}/resolve/main/{file}", f"{name}/{file}")
+    if foundation is not None and foundation.gated:
+        help_text = f"accept the terms on {constants.ENDPOINT}/{repo} and log in (HF_TOKEN), or {help_text}"
     if constants.HF_HUB_OFFLINE or not _resolves(constants.ENDPOINT):
         raise WeightsNotFoundError(f"no network and no cached weights for {name}: {help_text}")
     try:
         return Path(hf_hub_download(repo, file))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise WeightsNotFoundError(f"cannot get the weights of {name} ({type(error).__name__}): {help_text}") from error
+
+
+def _by_hand(what: str, place: str) -> str:
+    """What to type where a program cannot download."""
+    folder = place.split("/")[0]
+    return (
+        f"download {what} to weights/{place} and set weights: weights/{folder} "
+        "(or pretrained: false for random weights)"
+    )
 
 
 def _resolves(endpoint: str) -> bool:
@@ -81,56 +99,78 @@ def _resolves(endpoint: str) -> bool:
     return True
 
 
-def load_foundation_weights(model: nn.Module, path: Path) -> None:
+def load_foundation_weights(model: nn.Module, path: Path, foundation: Foundation | None = None) -> None:
     """Load a checkpoint of the foundation model's own kind into a timm model, converted by timm's filter.
 
-    Position embeddings are resampled to the model's image size; classifier heads (``head.*``) are left aside.
-    Files are read without unpickling objects.
+    Position embeddings are resampled to the model's image size; classifier heads (``head.*``) are left aside, and of
+    the field's models what :attr:`Foundation.leftovers` lists. Files are read without unpickling objects.
 
     Args:
         model: A timm ViT built with ``num_classes=0``.
         path: ``.safetensors`` or a PyTorch file of tensors.
+        foundation: Whose names the file has; None: a format that timm knows.
 
     Raises:
         CheckpointMismatchError: If the file is no checkpoint, or tensors are missing, left over or of another shape.
     """
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    state = read_tensors(path)
     try:
-        state = read_tensors(path)
+        state = state if foundation is None else foundation.convert(state)
         state = convert(state, model) if convert is not None else state
         state = {name: tensor for name, tensor in state.items() if not name.startswith(("head.", "head_dist."))}
+        state = _with_norm_after_pooling(state, model)
         missing, unexpected = model.load_state_dict(state, strict=False)
-    except (RuntimeError, KeyError, AttributeError) as error:
+    except (RuntimeError, KeyError, AttributeError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()
         detail = reason[-1].strip() if reason else type(error).__name__
         raise CheckpointMismatchError(f"{path}: does not fit {type(model).__name__}: {detail}") from error
+    pooled = " (tuned on the mean of its patches; model_args: {global_pool: avg} reads it so)"
     for what, names in (("lacks", missing), ("has unknown", unexpected)):
         if names:
+            hint = pooled if "norm.weight" in missing and "fc_norm.weight" in unexpected else ""
             raise CheckpointMismatchError(
-                f"{path}: {what} {len(names)} tensors of the backbone, {', '.join(names[:3])} ..."
+                f"{path}: {what} {len(names)} tensors of the backbone, {', '.join(names[:3])} ...{hint}"
             )
 
 
+def _with_norm_after_pooling(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """The file's final norm under the name it has in a model that pools first, where it has no other norm for that."""
+    own = model.state_dict().keys()
+    if "fc_norm.weight" not in own or "norm.weight" in own or "fc_norm.weight" in state:
+        return state
+    return {f"fc_{name}" if name.startswith("norm.") else name: tensor for name, tensor in state.items()}
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors or PyTorch file, by name, on the CPU; nested under ``state_dict`` or ``model`` or not.
+    """Tensors of a safetensors or PyTorch file, by name; alone or under ``state_dict``, ``model`` or ``teacher``.
 
     Raises:
         CheckpointMismatchError: If the file cannot be read as tensors alone.
     """
-    content = read_file(path)
-    for key in ("state_dict", "model"):
+    content = read_file(path, mmap=True)
+    for key in ("state_dict", "model", "teacher"):
         if isinstance(content.get(key), dict):
             content = content[key]
     return content
 
 
-def read_file(path: Path) -> dict[str, Any]:
+def read_file(path: Path, *, mmap: bool = False) -> dict[str, Any]:
     """A safetensors or PyTorch file as a dictionary of tensors and plain types, on the CPU; nothing else is unpickled.
+
+    Of classes, ``argparse.Namespace`` alone is let through: authors keep the arguments of their training beside the
+    weights, and it is a bag of attributes that runs nothing.
+
+    Args:
+        path: The file.
+        mmap: Read tensors from the file when they are used, so that an optimizer beside the weights costs no memory.
 
     Raises:
         CheckpointMismatchError: If the file holds anything else, or is broken.
     """
+    import argparse
     import pickle
+    import zipfile
 
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -138,7 +178,8 @@ def read_file(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap and zipfile.is_zipfile(path))
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
         raise CheckpointMismatchError(
             f"{path}: not a file of tensors ({type(error).__name__}); nothing was unpickled"
@@ -149,7 +190,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def require_known(name: str) -> None:
-    """Refuse a backbone that timm does not know, with the nearest names.
+    """Refuse a backbone that neither timm nor medlit knows, with the nearest names.
 
     Raises:
         ConfigurationError: Naming up to three similar models.
@@ -158,7 +199,7 @@ def require_known(name: str) -> None:
 
     import timm
 
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, [*timm.list_models(), *timm.list_pretrained()], n=3)
+    if name not in FOUNDATIONS and not timm.is_model(name):
+        near = difflib.get_close_matches(name, [*FOUNDATIONS, *timm.list_models(), *timm.list_pretrained()], n=3)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise ConfigurationError(f"backbone: timm has no model {name!r}{hint}")
+        raise ConfigurationError(f"backbone: neither timm nor medlit has a model {name!r}{hint}")

@@ -1,8 +1,7 @@
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from medlit.errors import CheckpointMismatchError, ConfigurationError, WeightsNotFoundError
+from medlit.errors import ConfigurationError
 from medlit.models import VisionEncoder
 
 VIT = {"depth": 2, "embed_dim": 32, "num_heads": 2}
@@ -18,7 +17,7 @@ KINDS = {
 
 def encoder(name="vit_base_patch16_clip_224", *, img_size=None, **options):
     size = img_size or (28 if "patch14" in name else 32)
-    return VisionEncoder(name, img_size=size, pretrained=False, model_args=VIT, **options).eval()
+    return VisionEncoder(name, img_size=size, pretrained=False, **{"model_args": VIT, **options}).eval()
 
 
 def lively(name, **options):
@@ -38,8 +37,48 @@ def images(size, seed=0):
 def test_equals_timms_own_features(name):
     model = lively(name)
     x = images(model.img_size)
-    expected = model.vit.fc_norm(model.vit.forward_features((x - model.mean) / model.std))
+    expected = model.vit.forward_features((x - model.mean) / model.std)
     torch.testing.assert_close(model(x), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "global_pool"),
+    [
+        ("vit_base_patch16_siglip_224", "map"),
+        ("vit_base_patch16_rope_mixed_224", "avg"),
+        ("vit_base_patch16_clip_224", "avg"),
+        ("vit_base_patch16_dinov3", "avg"),
+        ("vit_base_patch14_reg4_dinov2", "avg"),
+        ("vit_base_patch14_reg4_dinov2", "token"),
+    ],
+)
+def test_the_summary_is_timms_own_pooling(name, global_pool):
+    model = lively(name, model_args={**VIT, "global_pool": global_pool})
+    x = images(model.img_size)
+    features = model.vit.forward_features((x - model.mean) / model.std)
+    torch.testing.assert_close(model.summarise(x), model.vit.forward_head(features, pre_logits=True))
+    steered = model.summarise(x, torch.randn(2, 3, 32), insert_at=1)
+    assert steered.shape == (2, 32)
+    assert not torch.allclose(steered, model.summarise(x), atol=1e-4)
+
+
+def test_the_cls_token_is_the_summary_unless_asked_otherwise():
+    """DINOv3 and EVA-02 have one, though timm pools their patches by default."""
+    for name in ("vit_base_patch16_dinov3", "eva02_base_patch14_224"):
+        model = lively(name)
+        tokens = model(images(model.img_size))
+        torch.testing.assert_close(model.summary(tokens), model.vit.fc_norm(tokens[:, 0]))
+
+
+def test_every_weight_of_an_attention_pool_is_trained_when_the_model_is():
+    model = lively("vit_base_patch16_siglip_224").train()
+    model.summarise(images(32)).square().sum().backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
+def test_a_pooling_without_one_vector_is_refused():
+    with pytest.raises(ConfigurationError, match="global_pool must be token, avg or map, got ''"):
+        encoder(model_args={**VIT, "global_pool": ""})
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -107,71 +146,6 @@ def test_gradient_checkpointing_gives_the_same_gradients():
         gradients.append([parameter.grad for parameter in model.parameters()])
     for plain, recomputed in zip(*gradients, strict=True):
         torch.testing.assert_close(plain, recomputed, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-@pytest.mark.parametrize("as_folder", [False, True])
-def test_weights_come_from_a_local_file_or_folder(tmp_path, suffix, as_folder):
-    donor = encoder()
-    torch.nn.init.normal_(donor.vit.pos_embed)
-    file = tmp_path / f"model{suffix}"
-    if suffix == ".pth":
-        torch.save({"state_dict": donor.vit.state_dict()}, file)
-    else:
-        save_file(donor.vit.state_dict(), file)
-    loaded = encoder(weights=str(tmp_path if as_folder else file))
-    assert all(torch.equal(a, b) for a, b in zip(donor.vit.parameters(), loaded.vit.parameters(), strict=True))
-
-
-def test_weights_of_another_size_have_their_positions_resampled(tmp_path):
-    save_file(encoder(img_size=64).vit.state_dict(), tmp_path / "model.safetensors")
-    assert encoder(img_size=32, weights=str(tmp_path)).vit.pos_embed.shape == (1, 5, 32)
-
-
-def test_weights_with_a_missing_tensor_are_refused_by_name(tmp_path):
-    state = encoder().vit.state_dict()
-    del state["blocks.1.mlp.fc1.bias"]
-    save_file(state, tmp_path / "model.safetensors")
-    with pytest.raises(CheckpointMismatchError, match=r"lacks 1 .*blocks\.1\.mlp\.fc1\.bias"):
-        encoder(weights=str(tmp_path))
-
-
-def test_weights_of_another_width_are_refused_with_the_file(tmp_path):
-    save_file({"cls_token": torch.zeros(1, 1, 8)}, tmp_path / "model.safetensors")
-    with pytest.raises(CheckpointMismatchError, match=r"model\.safetensors: does not fit"):
-        encoder(weights=str(tmp_path))
-
-
-class Payload:
-    """A pickled object that would run code when loaded."""
-
-    def __reduce__(self):
-        return (print, ("unpickled",))
-
-
-def test_pickled_objects_are_never_loaded(tmp_path, capsys):
-    torch.save({"state_dict": Payload()}, tmp_path / "evil.pth")
-    with pytest.raises(CheckpointMismatchError, match=r"evil\.pth"):
-        encoder(weights=str(tmp_path / "evil.pth"))
-    assert "unpickled" not in capsys.readouterr().out
-
-
-def test_a_folder_without_weights_says_what_it_should_hold(tmp_path):
-    with pytest.raises(WeightsNotFoundError, match=r"model\.safetensors.*found none"):
-        encoder(weights=str(tmp_path))
-
-
-def test_no_network_and_no_weights_says_what_to_download_and_where_to_put_it(tmp_path):
-    """A fresh interpreter, for the hub's client reads its settings at import."""
-    import os
-    import subprocess
-    import sys
-
-    code = "from medlit.models import VisionEncoder; VisionEncoder('vit_base_patch16_clip_224.openai', img_size=224)"
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
-    assert "download https://" in done.stderr
-    assert "weights/vit_base_patch16_clip_224.openai/" in done.stderr
 
 
 def test_an_unknown_name_is_answered_with_near_ones():
