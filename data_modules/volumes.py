@@ -3,6 +3,7 @@
 import math
 import os
 from pathlib import Path
+from tokenize import TokenError
 from typing import BinaryIO
 
 import numpy as np
@@ -88,7 +89,7 @@ def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[np.gen
             (2, 0): np.lib.format.read_array_header_2_0,
         }
         shape, fortran, dtype = readers[version](file, max_header_size=MAX_HEADER_CHARACTERS)
-    except (ValueError, KeyError, TypeError, SyntaxError, EOFError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError) as error:
         raise ValueError("no .npy file") from error
     return shape, fortran, dtype
 
