@@ -109,7 +109,6 @@ class ReleasedModel:
         modalities: Sequence[str],
         img_size: int | None = None,
         alphas: Sequence[float] | None = None,
-        weights: str | None = None,
     ) -> AdaptedClassifier:
         """The model that a converted state dict is for, with random weights.
 
@@ -117,7 +116,6 @@ class ReleasedModel:
             modalities: M names.
             img_size: As for :meth:`settings`.
             alphas: As for :meth:`adapter`.
-            weights: A file of foundation weights.
         """
         model = EarlyInterventionClassifier if self.kind == "ei" else UnimodalClassifier
         return model(
@@ -125,7 +123,6 @@ class ReleasedModel:
             num_classes=self.num_classes,
             img_size=self.img_size if img_size is None else img_size,
             pretrained=False,
-            weights=weights,
             adapter=self.adapter(alphas),
             **self.settings(img_size=img_size),
         )
