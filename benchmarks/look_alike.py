@@ -1,19 +1,20 @@
 """Early Intervention on look-alike sets: five seeds of the demo, and the same models with their tokens swapped.
 
-``python -m benchmarks.look_alike`` writes a set per seed, trains the demo's three models on it with that seed, and
-prints the test split's mAP as a Markdown table. Swapped: each case gets the intervention tokens of another case; what
-Early Intervention then loses is what the tokens told it.
+``python -m benchmarks.look_alike`` writes a set per seed (``--set``: of which kind), trains the demo's models on it
+with that seed, and prints the test split's mAP as a Markdown table. Swapped: each case gets the intervention tokens of
+another case; what Early Intervention then loses is what the tokens told it.
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 
-from data_modules.skin import Derm7ptDataModule
+from data_modules.base import ClassificationDataModule
 from medlit import checkpoint
 from medlit.commands import demo
 from medlit.metrics import classification_metrics
@@ -21,16 +22,22 @@ from medlit.models import EarlyInterventionClassifier
 from medlit.run_folder import CONFIG, best_checkpoint
 
 SWAPPED = "swapped tokens"
-COLUMNS = (demo.FUSED, demo.MEAN, *(f"{modality} alone" for modality in demo.MODALITIES), SWAPPED)
 
 
-def figures(folder: Path) -> dict[str, float]:
+def columns(name: str) -> list[str]:
+    """Columns of a set's table."""
+    alone = [f"{modality} alone" for modality in demo.MODALITIES[name]]
+    return [demo.FUSED, demo.mean_row(name), *alone, SWAPPED]
+
+
+def figures(folder: Path, *, name: str = demo.DEFAULT_SET) -> dict[str, float]:
     """The test split's mAP by column of the table.
 
     Args:
         folder: Of a demo that has been trained.
+        name: Of its set.
     """
-    rows = {name: row["map"] for name, row in demo.compare(folder).items()}
+    rows = {title: row["map"] for title, row in demo.compare(folder, name=name).items()}
     return {**rows, SWAPPED: swapped_map(folder)}
 
 
@@ -42,7 +49,7 @@ def swapped_map(folder: Path) -> float:
     """
     run = folder / "ei"
     config = yaml.safe_load((run / CONFIG).read_text())
-    data = Derm7ptDataModule(root=folder / "data", img_size=config["data"]["init_args"]["img_size"], batch_size=10_000)
+    data = _data(config["data"])
     model = _model(config["model"]["init_args"]["model"], data)
     state, info = checkpoint.read_checkpoint(best_checkpoint(run))
     checkpoint.restore(model, state, info, source=str(run), class_names=data.class_names)
@@ -54,7 +61,15 @@ def swapped_map(folder: Path) -> float:
     return classification_metrics(output.fused, batch["label"])["map"]
 
 
-def _model(settings: dict[str, object], data: Derm7ptDataModule) -> EarlyInterventionClassifier:
+def _data(settings: dict[str, Any]) -> ClassificationDataModule:
+    """The DataModule of a saved configuration, all cases in one batch."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--data", type=ClassificationDataModule)
+    settings = {**settings, "init_args": {**settings["init_args"], "batch_size": 10_000, "num_workers": 0}}
+    return parser.instantiate_classes(parser.parse_object({"data": settings})).data
+
+
+def _model(settings: dict[str, Any], data: ClassificationDataModule) -> EarlyInterventionClassifier:
     """The model of a saved configuration."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--model", type=EarlyInterventionClassifier)
@@ -78,17 +93,19 @@ def _swap_tokens(model: EarlyInterventionClassifier) -> None:
 def main() -> None:
     """Train all seeds, print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.look_alike", description=__doc__)
-    parser.add_argument("--dir", type=Path, default=Path("runs/look_alike"), help="a folder per seed is made in it")
+    parser.add_argument("--set", choices=list(demo.MODALITIES), default=demo.DEFAULT_SET, help="which look-alike")
+    parser.add_argument("--dir", type=Path, help="a folder per seed is made in it (default: runs/look_alike_<set>)")
     parser.add_argument("--cases", type=int, default=400, help="cases of each set")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="of data and training")
     options = parser.parse_args()
-    lines = [f"| seed | {' | '.join(COLUMNS)} |", "|---|" + "---:|" * len(COLUMNS)]
+    names = columns(options.set)
+    lines = [f"| seed | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
     for seed in options.seeds:
-        folder = options.dir / f"seed_{seed}"
-        if demo.train(folder, cases=options.cases, seed=seed):
+        folder = (options.dir or Path(f"runs/look_alike_{options.set}")) / f"seed_{seed}"
+        if demo.train(folder, cases=options.cases, seed=seed, name=options.set):
             raise SystemExit(f"seed {seed}: a training failed, see above")
-        row = figures(folder)
-        lines.append(f"| {seed} | {' | '.join(f'{row[name]:.3f}' for name in COLUMNS)} |")
+        row = figures(folder, name=options.set)
+        lines.append(f"| {seed} | {' | '.join(f'{row[name]:.3f}' for name in names)} |")
     print("\n".join(["", *lines]))
 
 

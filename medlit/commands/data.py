@@ -1,15 +1,16 @@
 """``medlit data``: check a data set, or write a look-alike of one."""
 
 import argparse
+import importlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from data_modules.audit import Audit, Severity
-    from data_modules.skin.labels import Target
 
 SOUND, UNSOUND = 0, 2
 HEADINGS: "dict[Severity, tuple[str, str]]" = {
@@ -18,6 +19,31 @@ HEADINGS: "dict[Severity, tuple[str, str]]" = {
     "fault": ("Faults, to be mended before training", "red"),
 }
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """What the command line knows of a data set before anything heavy is imported."""
+
+    title: str
+    audit: tuple[str, str]
+    """Module and function; it takes the root, ``track`` and the options below."""
+    synthetic: str
+    """Module whose ``write`` makes a look-alike."""
+    options: tuple[str, ...] = ()
+    """Of ``check``, beside those of every set."""
+
+
+SETS = {
+    "derm7pt": DataSet(
+        "Derm7pt", ("data_modules.skin.audit", "audit_derm7pt"), "data_modules.synthetic.derm7pt", ("target",)
+    ),
+    "mmc_amd": DataSet(
+        "MMC-AMD", ("data_modules.retina.audit", "audit_mmc_amd"), "data_modules.synthetic.mmc_amd", ("split",)
+    ),
+    "mrnet": DataSet("MRNet", ("data_modules.knee.audit", "audit_mrnet"), "data_modules.synthetic.mrnet"),
+}
+"""By the name on the command line."""
 
 
 def main(args: list[str]) -> int:
@@ -32,30 +58,47 @@ def main(args: list[str]) -> int:
     Raises:
         DataError: If there is no set to check, or the folder to write to holds something else.
     """
-    options = _parser().parse_args(args)
+    parser = _parser()
+    options = parser.parse_args(args)
     if options.verb == "synth":
-        return _synth(options.root, cases=options.cases, seed=options.seed, img_size=options.img_size)
-    return _check(options.root, target=options.target, most=options.most)
+        return _synth(options.set, options.root, cases=options.cases, seed=options.seed, img_size=options.img_size)
+    given = {name: getattr(options, name) for name in ("target", "split") if getattr(options, name) is not None}
+    for name in given:
+        if name not in SETS[options.set].options:
+            owner = next(known for known, data_set in SETS.items() if name in data_set.options)
+            parser.error(f"--{name} is an option of {owner} alone")
+    return _check(options.set, options.root, options=given, most=options.most)
 
 
-def _check(root: Path, *, target: "Target", most: int) -> int:
-    from data_modules.skin.audit import audit_derm7pt
-
-    audit = audit_derm7pt(root, target=target, track=_track)
+def _check(name: str, root: Path, *, options: dict[str, str], most: int) -> int:
+    module, function = SETS[name].audit
+    audit = getattr(importlib.import_module(module), function)(root, track=_track, **options)
     _print(audit, most=most)
     return SOUND if audit.sound else UNSOUND
 
 
-def _synth(root: Path, *, cases: int, seed: int, img_size: int) -> int:
-    from data_modules.synthetic import derm7pt
-
-    derm7pt.write(root, cases=cases, seed=seed, img_size=img_size)
-    print(f"{root}: a look-alike Derm7pt of {cases} cases, seed {seed}. Look through it: {_check_command(root)}")
+def _synth(name: str, root: Path, *, cases: int, seed: int, img_size: int | None) -> int:
+    write_look_alike(name, root, cases=cases, seed=seed, img_size=img_size)
+    told = f"a look-alike {SETS[name].title} of {cases} cases, seed {seed}"
+    print(f"{root}: {told}. Look through it: medlit data check {name} --root {root}")
     return SOUND
 
 
-def _check_command(root: Path) -> str:
-    return f"medlit data check derm7pt --root {root}"
+def write_look_alike(name: str, root: Path, *, cases: int, seed: int, img_size: int | None = None) -> None:
+    """Write the look-alike of a set.
+
+    Args:
+        name: A key of ``SETS``.
+        root: A missing or empty folder, or one with an earlier look-alike.
+        cases: How many.
+        seed: Zero or more.
+        img_size: Side of the pictures, pixels; None: the set's own default.
+
+    Raises:
+        DataSettingsError: If a number makes no sense, or the folder holds something else.
+    """
+    size: dict[str, Any] = {} if img_size is None else {"img_size": img_size}
+    importlib.import_module(SETS[name].synthetic).write(root, cases=cases, seed=seed, **size)
 
 
 def _track(items: Sequence[Item]) -> Iterable[Item]:
@@ -122,10 +165,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument(
         "--target",
-        default="diagnosis",
-        help="what is to be trained on: diagnosis (default), diagnosis_20 or one of the seven criteria; faults in the "
-        "columns of other targets are quirks",
+        help="derm7pt: what is to be trained on, diagnosis (default), diagnosis_20 or one of the seven criteria; "
+        "faults in the columns of other targets are quirks",
     )
+    check.add_argument("--split", choices=["AP", "A"], help="mmc_amd: by patient (AP, default) or by eye (A)")
     check.add_argument("--most", type=_count, default=20, help="findings of a kind to list, 0 for all (default: 20)")
     synth = verbs.add_parser(
         "synth",
@@ -135,8 +178,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     synth.add_argument("--cases", type=int, default=400, help="how many, 10 or more (default: 400)")
     synth.add_argument("--seed", type=int, default=0, help="zero or more (default: 0)")
-    synth.add_argument("--img_size", type=int, default=96, help="width of the pictures, pixels (default: 96)")
+    synth.add_argument("--img_size", type=int, help="width of the pictures, pixels (default: the set's own)")
     for verb in (check, synth):
-        verb.add_argument("set", choices=["derm7pt"], help="which data set")
+        verb.add_argument("set", choices=list(SETS), help="which data set")
         verb.add_argument("--root", type=Path, required=True, help="folder of the data set")
     return parser

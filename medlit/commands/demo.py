@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medlit.commands.data import SETS, write_look_alike
 from medlit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 
     Logits = NDArray[np.float64]
 
-MODALITIES = ("clinic", "derm")
-FUSED, MEAN = "Early Intervention", "mean of the two"
-"""Rows of the table: EI's fused logits, and the mean of the unimodal logits."""
+MODALITIES = {"derm7pt": ("clinic", "derm"), "mmc_amd": ("cfp", "oct"), "mrnet": ("axial", "coronal", "sagittal")}
+"""By set, in order."""
+DEFAULT_SET = "derm7pt"
+FUSED = "Early Intervention"
+"""Row of the table: EI's fused logits."""
 OVERLAY = "overlays/tiny.yaml"
 RESULTS = "results.md"
 
@@ -56,32 +59,35 @@ def main(args: list[str]) -> int:
     options = _parser().parse_args(args)
     if options.epochs is not None and options.epochs < 1:
         raise ConfigurationError(f"--epochs is {options.epochs}; it has to be at least 1")
-    code = train(options.dir, cases=options.cases, seed=options.seed, epochs=options.epochs)
+    name = options.set
+    folder = options.dir or Path("runs") / ("demo" if name == DEFAULT_SET else f"demo_{name}")
+    code = train(folder, cases=options.cases, seed=options.seed, epochs=options.epochs, name=name)
     if code:
         return code
-    _report(options.dir, cases=options.cases, seed=options.seed)
+    _report(folder, cases=options.cases, seed=options.seed, name=name)
     return 0
 
 
-def train(folder: Path, *, cases: int, seed: int, epochs: int | None = None) -> int:
-    """Write the look-alike set and train the three models on it, each in a process and a run folder of its own.
+def train(folder: Path, *, cases: int, seed: int, epochs: int | None = None, name: str = DEFAULT_SET) -> int:
+    """Write the look-alike set and train all models on it, each in a process and a run folder of its own.
 
     Args:
         folder: Holds ``data/`` and a folder per run; what an earlier demo left there is replaced.
         cases: Size of the set.
         seed: Of the data and of the trainings.
         epochs: How long to train; None as the overlay says.
+        name: Of the set.
 
     Returns:
         0, or the exit code of the training that failed, after which no other is started.
     """
-    from data_modules.synthetic import derm7pt
-
     experiments = experiments_folder()
-    print(f"1/4 look-alike set of {cases} cases: {folder / 'data'}", flush=True)
-    derm7pt.write(folder / "data", cases=cases, seed=seed)
-    for step, run in enumerate(runs(folder), start=2):
-        print(f"\n{step}/4 {run.title}: {run.folder}", flush=True)
+    planned = runs(folder, name=name)
+    steps = len(planned) + 1
+    print(f"1/{steps} look-alike {SETS[name].title} of {cases} cases: {folder / 'data'}", flush=True)
+    write_look_alike(name, folder / "data", cases=cases, seed=seed)
+    for step, run in enumerate(planned, start=2):
+        print(f"\n{step}/{steps} {run.title}: {run.folder}", flush=True)
         words = [
             *("--config", str(experiments / run.experiment), "--config", str(experiments / OVERLAY)),
             *("--data.init_args.root", str(folder / "data"), "--run_dir", str(run.folder)),
@@ -97,30 +103,37 @@ def train(folder: Path, *, cases: int, seed: int, epochs: int | None = None) -> 
     return 0
 
 
-def runs(folder: Path) -> list[Run]:
-    """The three trainings of a demo in ``folder``, Early Intervention last."""
+def runs(folder: Path, *, name: str = DEFAULT_SET) -> list[Run]:
+    """The trainings of a demo in ``folder``, Early Intervention last."""
     unimodal = [
-        Run(f"{modality} alone", f"unimodal_derm7pt_{modality}.yaml", folder / f"unimodal_{modality}")
-        for modality in MODALITIES
+        Run(f"{modality} alone", f"unimodal_{name}_{modality}.yaml", folder / f"unimodal_{modality}")
+        for modality in MODALITIES[name]
     ]
-    return [*unimodal, Run(FUSED, "ei_derm7pt.yaml", folder / "ei")]
+    return [*unimodal, Run(FUSED, f"ei_{name}.yaml", folder / "ei")]
 
 
-def compare(folder: Path) -> dict[str, dict[str, float]]:
+def mean_row(name: str = DEFAULT_SET) -> str:
+    """Title of the row for the mean of the unimodal logits."""
+    return f"mean of the {['one', 'two', 'three'][len(MODALITIES[name]) - 1]}"
+
+
+def compare(folder: Path, *, name: str = DEFAULT_SET) -> dict[str, dict[str, float]]:
     """Figures on the test split: by row of the table, metrics by key.
 
     Args:
         folder: Of a demo that has been trained.
+        name: Of its set.
     """
+    import numpy as np
     import polars as pl
 
-    *unimodal, fused = [pl.read_parquet(run.predictions).sort("case_id") for run in runs(folder)]
+    *unimodal, fused = [pl.read_parquet(run.predictions).sort("case_id") for run in runs(folder, name=name)]
     names = [column.removeprefix("logit_") for column in fused.columns if column.startswith("logit_")]
-    logits = {FUSED: _logits(fused, names)}
-    alone = {f"{modality} alone": _logits(table, names) for modality, table in zip(MODALITIES, unimodal, strict=True)}
-    first, second = alone.values()
-    logits |= {MEAN: (first + second) / 2, **alone}
-    return _figures(logits, fused)
+    alone = {
+        f"{modality} alone": _logits(table, names) for modality, table in zip(MODALITIES[name], unimodal, strict=True)
+    }
+    mean = np.mean(list(alone.values()), axis=0)
+    return _figures({FUSED: _logits(fused, names), mean_row(name): mean, **alone}, fused)
 
 
 def experiments_folder() -> Path:
@@ -149,23 +162,25 @@ def _figures(logits: Mapping[str, "Logits"], table: "DataFrame") -> dict[str, di
 
     from medlit.metrics import classification_metrics
 
-    labels = torch.tensor(table["label"].to_list())
+    columns = [column for column in table.columns if column == "label" or column.startswith("label_")]
+    labels = torch.tensor(table.select(columns).rows())
+    labels = labels[:, 0] if columns == ["label"] else labels
     return {name: classification_metrics(torch.from_numpy(values), labels) for name, values in logits.items()}
 
 
-def _report(folder: Path, *, cases: int, seed: int) -> None:
+def _report(folder: Path, *, cases: int, seed: int, name: str) -> None:
     """Print the table, and keep it as Markdown."""
     from rich.console import Console
 
     from medlit.report import markdown_table, result_table
 
-    rows = compare(folder)
-    title = f"test split of a look-alike Derm7pt ({cases} cases, seed {seed}; random frozen backbone)"
+    rows = compare(folder, name=name)
+    title = f"test split of a look-alike {SETS[name].title} ({cases} cases, seed {seed}; random frozen backbone)"
     print()
     Console().print(result_table(rows, title=title))
     (folder / RESULTS).write_text(f"{title}\n\n{markdown_table(rows)}\n", encoding="utf-8")
     print(f"The same as Markdown: {folder / RESULTS}")
-    for run in runs(folder):
+    for run in runs(folder, name=name):
         print(f"{run.title}: {run.folder} (config.yaml, manifest.json, checkpoints/best.ckpt, {run.predictions.name})")
     print("The data are drawn, and so is the signal: the table shows that the method works, nothing about medicine.")
 
@@ -173,10 +188,13 @@ def _report(folder: Path, *, cases: int, seed: int) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="medlit demo",
-        description="Write a look-alike Derm7pt whose classes need both photographs; train a model on each photograph "
-        "and Early Intervention on both, small enough for a CPU; test them, and print one table.",
+        description="Write a look-alike set whose classes need every modality; train a model on each modality and "
+        "Early Intervention on all, small enough for a CPU; test them, and print one table.",
     )
-    parser.add_argument("--dir", type=Path, default=Path("runs/demo"), help="folder to work in (default: runs/demo)")
+    parser.add_argument("--set", choices=list(MODALITIES), default=DEFAULT_SET, help=f"default: {DEFAULT_SET}")
+    parser.add_argument(
+        "--dir", type=Path, help="folder to work in (default: runs/demo, of other sets runs/demo_<set>)"
+    )
     parser.add_argument("--cases", type=int, default=400, help="cases of the set, 10 or more (default: 400)")
     parser.add_argument("--seed", type=int, default=0, help="seed of data and trainings (default: 0)")
     parser.add_argument("--epochs", type=int, default=None, help="epochs of each training (default: the overlay's)")

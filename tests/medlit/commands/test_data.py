@@ -19,9 +19,37 @@ def test_a_look_alike_is_written_and_found_sound(root, capsys):
     assert "Sound: nothing to mend" in said
 
 
-def test_what_to_do_next_is_said(tmp_path, capsys):
-    data.main(["synth", "derm7pt", "--root", str(tmp_path), "--cases", "10", "--img_size", "24"])
-    assert f"medlit data check derm7pt --root {tmp_path}" in capsys.readouterr().out
+@pytest.mark.parametrize("name", data.SETS)
+def test_of_every_set_a_look_alike_is_written_and_found_sound(name, tmp_path, capsys):
+    root = tmp_path / "set"
+    assert data.main(["synth", name, "--root", str(root), "--cases", "20", "--img_size", "32"]) == 0
+    assert f"medlit data check {name} --root {root}" in capsys.readouterr().out
+    assert data.main(["check", name, "--root", str(root)]) == 0
+    said = capsys.readouterr().out
+    assert data.SETS[name].title in said
+    assert "Sound: nothing to mend" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "owner"),
+    [("mrnet", ("--target", "streaks"), "derm7pt"), ("derm7pt", ("--split", "A"), "mmc_amd")],
+)
+def test_an_option_of_another_set_is_refused(name, option, owner, capsys):
+    with pytest.raises(SystemExit) as stop:
+        data.main(["check", name, "--root", ".", *option])
+    assert stop.value.code == 2
+    assert f"{option[0]} is an option of {owner} alone" in capsys.readouterr().err
+
+
+def test_the_split_of_mmc_amd_reaches_its_audit(tmp_path, capsys):
+    root = tmp_path / "set"
+    data.main(["synth", "mmc_amd", "--root", str(root), "--cases", "20", "--img_size", "32"])
+    capsys.readouterr()
+    said = {}
+    for split in ("AP", "A"):
+        data.main(["check", "mmc_amd", "--root", str(root), "--split", split])
+        said[split] = capsys.readouterr().out
+    assert said["A"] != said["AP"]
 
 
 def test_unsound_data_exit_with_2_and_every_fault_named(root, capsys):
