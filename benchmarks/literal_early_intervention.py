@@ -87,7 +87,8 @@ class LiteralEarlyIntervention(nn.Module):
         main = {m: self.main_heads[m](steered[m]) for m in self.modalities}
         gate = self.gate(torch.cat(list(steered.values()), dim=-1).detach()).softmax(dim=-1)
         fused = sum(gate[:, [i]] * main[m].detach() for i, m in enumerate(self.modalities))
-        return EarlyInterventionOutput(fused=fused, auxiliary=auxiliary, main=main, gate=gate)
+        present = torch.ones_like(gate, dtype=torch.bool)
+        return EarlyInterventionOutput(fused=fused, auxiliary=auxiliary, main=main, gate=gate, present=present)
 
     @torch.no_grad()
     def copy_from(self, product: EarlyInterventionClassifier) -> None:

@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from medlit.callbacks.files import write_whole
 from medlit.tasks import CaseResults, ClassificationTask
 from medlit.tasks.results import UNKNOWN_LABEL
+
+SUBSETS = "subsets_test.md"
+"""Name of the table of fewer modalities."""
 
 
 class PredictionWriter(Callback):
@@ -19,7 +23,9 @@ class PredictionWriter(Callback):
     Columns: ``case_id``, ``group_id``, ``label`` (class id, empty where unknown; multi-label: ``label_<class>``),
     ``prob_<class>``, ``logit_<class>``, the same of each modality as ``<modality>_prob_<class>`` and
     ``<modality>_logit_<class>`` (Early Intervention: steered by the others), ``gate_<modality>``. Probabilities are the
-    softmax over classes, for multi-label sets the sigmoid.
+    softmax over classes, for multi-label sets the sigmoid. Columns of a modality are empty where a case lacks it.
+
+    A test with fewer modalities leaves its table in ``subsets_test.md``.
 
     Args:
         format: parquet or csv.
@@ -29,8 +35,15 @@ class PredictionWriter(Callback):
         self.format = format
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the rows of the test."""
+        """Write the rows of the test, and the table of fewer modalities where there is one."""
         self._write(trainer, pl_module, "predictions_test")
+        trial = not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False)
+        subsets = pl_module.subsets if isinstance(pl_module, ClassificationTask) and not trial else None
+        if subsets:
+            write_whole(
+                Path(trainer.default_root_dir) / SUBSETS,
+                lambda path: path.write_text(subsets.markdown(), encoding="utf-8"),
+            )
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the rows of the prediction."""
@@ -45,8 +58,10 @@ class PredictionWriter(Callback):
         import polars as pl  # here, after all loaders: a fork after polars was used hangs
 
         columns = prediction_columns(task, task.case_results)
-        labels = {name: pl.Int64 for name in columns if name == "label" or name.startswith("label_")}
-        table = pl.DataFrame(columns, schema_overrides=labels)  # of its type even where all are empty
+        ids = ("case_id", "group_id")
+        kinds: dict[str, type[pl.DataType]] = {name: pl.Float32 for name in columns if name not in ids}
+        kinds |= {name: pl.Int64 for name in columns if name == "label" or name.startswith("label_")}
+        table = pl.DataFrame(columns, schema_overrides=kinds)  # of its type even where all are empty
         path = Path(trainer.default_root_dir) / f"{stem}.{self.format}"
         write_whole(path, table.write_parquet if self.format == "parquet" else partial(table.write_csv))
         print(f"{len(table)} predictions: {path}")
@@ -62,11 +77,21 @@ def prediction_columns(task: ClassificationTask, results: CaseResults) -> dict[s
         probabilities = results.probabilities(head, multi_label=task.multi_label).float()
         for kind, values in (("prob", probabilities), ("logit", results.logits[head])):
             for index, name in enumerate(task.class_names):
-                columns[f"{prefix}{kind}_{name}"] = values[:, index].numpy()
+                columns[f"{prefix}{kind}_{name}"] = _of_present(task, results, head, values[:, index])
     if results.gate is not None:
         for index, name in enumerate(task.modalities):
-            columns[f"gate_{name}"] = results.gate[:, index].numpy()
+            columns[f"gate_{name}"] = _of_present(task, results, name, results.gate[:, index])
     return columns
+
+
+def _of_present(task: ClassificationTask, results: CaseResults, head: str, values: Tensor) -> Any:
+    """A column (N,) of a head, None where a case lacks its modality."""
+    if results.present is None or head not in task.modalities:
+        return values.numpy()
+    present = results.present[:, task.modalities.index(head)]
+    if bool(present.all()):
+        return values.numpy()
+    return [value if there else None for value, there in zip(values.tolist(), present.tolist(), strict=True)]
 
 
 def _labels(task: ClassificationTask, results: CaseResults) -> dict[str, list[int | None]]:

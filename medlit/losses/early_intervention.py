@@ -29,12 +29,17 @@ class EarlyInterventionScores(Protocol):
     def gate(self) -> Tensor:
         """(B, M) weights that sum to one."""
 
+    @property
+    def present(self) -> Tensor:
+        """(B, M) bool: the modalities that a case has; the others' logits mean nothing, their weights are zero."""
+
 
 class EarlyInterventionLoss(nn.Module):
     """``fused * L(fused) + auxiliary * sum_m L(aux_m) + main * sum_m L(main_m) + gate * L_gate``.
 
     L is cross-entropy (integer labels) or binary cross-entropy (multi-hot labels). The gate's target is, for each case,
-    ``argmin_m prior_m * L(main_m)``, and ``L_gate`` the cross-entropy of the gate's weights with it.
+    ``argmin_m prior_m * L(main_m)``, and ``L_gate`` the cross-entropy of the gate's weights with it. Sums and choice
+    are over the modalities that the case has; every mean is over all cases.
 
     Reference: Wei, Lin, Li, arXiv 2603.17514, section on training; weights and prior as released.
 
@@ -97,20 +102,26 @@ class EarlyInterventionLoss(nn.Module):
             raise ValueError(f"{len(self.prior)} priors for {len(output.main)} modalities {list(output.main)}")
         terms = {
             "fused": self._loss(output.fused, label),
-            "auxiliary": torch.stack([self._loss(logits, label) for logits in output.auxiliary.values()]).sum(),
-            "main": torch.stack([self._loss(logits, label) for logits in output.main.values()]).sum(),
+            "auxiliary": self._sum_of_losses(output.auxiliary, label, output.present),
+            "main": self._sum_of_losses(output.main, label, output.present),
             "gate": self._gate_loss(output, label),
         }
         total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
         return {**terms, "total": total}
 
     def gate_target(self, output: EarlyInterventionScores, label: Tensor) -> Tensor:
-        """Index (B,) int64 of the modality that the gate should pick for each case; no gradient passes."""
+        """Index (B,) int64 of the modality that the gate should pick of those a case has; no gradient passes."""
         losses = [self._loss_per_case(logits.detach().float(), label) for logits in output.main.values()]
-        return (torch.stack(losses, dim=1) * self.prior).argmin(dim=1)
+        weighted = torch.stack(losses, dim=1) * self.prior
+        return weighted.masked_fill(~output.present, float("inf")).argmin(dim=1)
 
-    def _loss(self, logits: Tensor, label: Tensor) -> Tensor:
-        return classification_loss(logits, label, class_weights=self.class_weights)
+    def _loss(self, logits: Tensor, label: Tensor, present: Tensor | None = None) -> Tensor:
+        return classification_loss(logits, label, class_weights=self.class_weights, present=present)
+
+    def _sum_of_losses(self, logits: dict[str, Tensor], label: Tensor, present: Tensor) -> Tensor:
+        """Sum over the modalities, in the order of ``present`` (B, M)."""
+        columns = zip(logits.values(), present.unbind(dim=1), strict=True)
+        return torch.stack([self._loss(values, label, column) for values, column in columns]).sum()
 
     def _loss_per_case(self, logits: Tensor, label: Tensor) -> Tensor:
         """(B,): the plain loss of each case; class weights do not enter the choice of a modality."""
@@ -121,5 +132,5 @@ class EarlyInterventionLoss(nn.Module):
     def _gate_loss(self, output: EarlyInterventionScores, label: Tensor) -> Tensor:
         gate, target = output.gate.float(), self.gate_target(output, label)
         if self.fidelity == "code":
-            return F.cross_entropy(gate, target)
+            return F.cross_entropy(gate.masked_fill(~output.present, float("-inf")), target)
         return F.nll_loss(gate.clamp_min(torch.finfo(gate.dtype).tiny).log(), target)

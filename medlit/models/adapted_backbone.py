@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import torch
@@ -11,6 +11,7 @@ from peft import PeftConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
 from medlit.errors import ConfigurationError
+from medlit.models.variables import VariableEncoder
 from medlit.models.vision_encoder import VisionEncoder
 from medlit.peft import MoRConfig
 
@@ -31,6 +32,7 @@ class AdaptedBackbone(nn.Module):
         passes: Names of the passes.
         adapter: Configuration of the adapters, the same for every pass; None: the encoder as it is.
         train_encoder: Train the encoder's own weights (full fine-tuning), which excludes adapters.
+        num_variables: V, number of clinical variables that take the place of images in some pass; 0: there is none.
 
     Raises:
         ConfigurationError: If the adapter does not fit the encoder, changes or trains the encoder's own weights (they
@@ -38,13 +40,20 @@ class AdaptedBackbone(nn.Module):
     """
 
     def __init__(
-        self, encoder: VisionEncoder, *, passes: Sequence[str], adapter: PeftConfig | None, train_encoder: bool = False
+        self,
+        encoder: VisionEncoder,
+        *,
+        passes: Sequence[str],
+        adapter: PeftConfig | None,
+        train_encoder: bool = False,
+        num_variables: int = 0,
     ) -> None:
         super().__init__()
         if train_encoder and adapter is not None:
             raise ConfigurationError("train_backbone: true needs adapter: null; an adapter keeps the backbone frozen")
         self.encoder = encoder.requires_grad_(train_encoder)
         self.adapter = adapter
+        self.variable_encoder = VariableEncoder(num_variables, encoder.width) if num_variables else None
         self.passes = nn.ModuleDict()
         if adapter is not None:
             before = _sums(encoder)
@@ -60,24 +69,46 @@ class AdaptedBackbone(nn.Module):
         self.register_load_state_dict_pre_hook(_restore_aliases)
 
     def forward(
-        self, images: Tensor, *, adapter: str, extra_tokens: Tensor | None = None, insert_at: int = 0
+        self,
+        images: Tensor,
+        *,
+        adapter: str,
+        image_mask: Tensor | None = None,
+        extra_tokens: Tensor | None = None,
+        extra_mask: Tensor | None = None,
+        insert_at: int = 0,
     ) -> Tensor:
         """Summary vectors of images that come several to a case.
 
+        Only real images are run through the encoder. Where there is none, all that this pass could have trained gets
+        gradients of zero, so that processes of one training never wait for each other's.
+
         Args:
-            images: (B, I, 3, H, W), RGB in [0, 1].
+            images: (B, I, 3, H, W), RGB in [0, 1]; or clinical variables (B, 1, V), NaN where unknown.
             adapter: Name of the pass whose adapters act.
+            image_mask: (B, I) bool, False for what is no image; None: all are.
             extra_tokens: (B, E, D), the same for every image of a case.
+            extra_mask: (B, E) bool, False for tokens that do not count in a case; None: all do.
             insert_at: Block before which they join.
 
         Returns:
-            (B, I, D): final-norm CLS token of each image.
+            (B, I, D): final-norm CLS token of each image; zeros where there is none.
         """
         view = cast(VisionEncoder, self.passes[adapter] if self.passes else self.encoder)
         cases, per_case = images.shape[:2]
-        if extra_tokens is not None:
-            extra_tokens = extra_tokens.repeat_interleave(per_case, dim=0)
-        summary: Tensor = view.summarise(images.flatten(0, 1), extra_tokens, insert_at=insert_at)
+        rows = None if image_mask is None else image_mask.flatten().nonzero()[:, 0]
+        if rows is not None and len(rows) == 0:
+            return self._nothing(view, extra_tokens) + images.new_zeros(cases, per_case, view.width)
+        pictures = _rows(images.flatten(0, 1), rows)
+        if images.ndim == 3:
+            pictures = self._variable_tokens(view, pictures)
+        tokens, counts = (
+            None if extra is None else _rows(extra.repeat_interleave(per_case, dim=0), rows)
+            for extra in (extra_tokens, extra_mask)
+        )
+        summary = view.summarise(pictures, tokens, insert_at=insert_at, extra_mask=counts)
+        if rows is not None:
+            summary = summary.new_zeros(cases * per_case, view.width).index_copy(0, rows, summary)
         return summary.view(cases, per_case, -1)
 
     def fingerprint(self) -> str:
@@ -94,11 +125,34 @@ class AdaptedBackbone(nn.Module):
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
+    def _variable_tokens(self, view: VisionEncoder, values: Tensor) -> Tensor:
+        """Tokens (B, 1, D) of clinical variables (B, V); no patches are embedded, what would train there gets zeros."""
+        if self.variable_encoder is None:
+            raise ValueError(f"clinical variables {tuple(values.shape)} for a model without any")
+        tokens: Tensor = self.variable_encoder(values)
+        return tokens + zero_of(view.vit.patch_embed.parameters())
+
+    def _nothing(self, view: VisionEncoder, extra_tokens: Tensor | None) -> Tensor | float:
+        """Zero, with gradients of zero for all that a pass trains."""
+        own = [] if self.variable_encoder is None else self.variable_encoder.parameters()
+        return zero_of([*view.parameters(), *own, *([] if extra_tokens is None else [extra_tokens])])
+
     def _find_aliases(self) -> dict[str, str]:
         """Name of each tensor of a view that is the encoder's, with the encoder's name for it."""
         own = {id(tensor): name for name, tensor in self.encoder.state_dict(keep_vars=True).items()}
         views = self.passes.state_dict(keep_vars=True)
         return {f"passes.{name}": f"encoder.{own[id(tensor)]}" for name, tensor in views.items() if id(tensor) in own}
+
+
+def zero_of(tensors: Iterable[Tensor]) -> Tensor | float:
+    """Zero, whose backward pass gives gradients of zero to those of ``tensors`` that are trained."""
+    trained = [tensor for tensor in tensors if tensor.requires_grad] if torch.is_grad_enabled() else []
+    return sum((0 * tensor.sum(dtype=torch.float32) for tensor in trained), 0.0)
+
+
+def _rows(tensor: Tensor, rows: Tensor | None) -> Tensor:
+    """These rows of a tensor; None: all."""
+    return tensor if rows is None else tensor[rows]
 
 
 def _adapted_view(encoder: VisionEncoder, adapter: PeftConfig) -> VisionEncoder:

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from medlit.models.adapted_backbone import AdaptedBackbone, adapter_settings
+from medlit.models.variables import check_variables
 
 
 class AdaptedClassifier(nn.Module):
@@ -16,13 +17,25 @@ class AdaptedClassifier(nn.Module):
         num_classes: C, number of classes or labels.
         backbone_name: timm's name of the foundation model.
         backbone: The foundation model with the adapters of each pass.
+        variables: Names of the clinical variables, where those are one of the modalities.
+
+    Raises:
+        ConfigurationError: If there are variables without their modality, or the modality without variables.
     """
 
     def __init__(
-        self, *, modalities: Sequence[str], num_classes: int, backbone_name: str, backbone: AdaptedBackbone
+        self,
+        *,
+        modalities: Sequence[str],
+        num_classes: int,
+        backbone_name: str,
+        backbone: AdaptedBackbone,
+        variables: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        check_variables(modalities, variables)
         self.modalities = list(modalities)
+        self.variables = list(variables)
         self.num_classes = num_classes
         self.backbone_name = backbone_name
         self.backbone = backbone
@@ -36,4 +49,5 @@ class AdaptedClassifier(nn.Module):
             "image_mean": encoder.mean.flatten().tolist(),
             "image_std": encoder.std.flatten().tolist(),
             **adapter_settings(self.backbone.adapter),
+            **({"variables": self.variables} if self.variables else {}),
         }

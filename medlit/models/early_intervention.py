@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from medlit.errors import ConfigurationError
 from medlit.models.adapted_backbone import DEFAULT_ADAPTER, AdaptedBackbone
 from medlit.models.base import AdaptedClassifier
-from medlit.models.pooling import image_masks, masked_max, masked_mean
+from medlit.models.pooling import case_images, masked_max, masked_mean, zero_absent
 from medlit.models.vision_encoder import VisionEncoder
 from medlit.precision import autocast_off
 
@@ -31,10 +31,15 @@ class EarlyInterventionOutput:
     """By modality, (B, C) logits of the pass steered by the other modalities."""
     gate: Tensor
     """(B, M) float32 weights in the order of the modalities, each row sums to one."""
+    present: Tensor
+    """(B, M) bool: which modalities a case has; logits and weights of the others are zero and mean nothing."""
 
 
 class EarlyInterventionClassifier(AdaptedClassifier):
     """Classifier over several modalities by Early Intervention.
+
+    A case that lacks a modality is answered exactly as by a model without it: it gives no intervention token, and the
+    gate chooses among the others.
 
     Reference: Wei, Lin, Li, "EI: Early Intervention for Multimodal Imaging based Disease Recognition",
     arXiv 2603.17514.
@@ -43,6 +48,7 @@ class EarlyInterventionClassifier(AdaptedClassifier):
         modalities: Names, two or more; the gate's weights follow this order.
         num_classes: C, number of classes (or of labels, where a case may have several).
         img_size: Side of the images, pixels.
+        variables: Names of the clinical variables, where those are one of the modalities.
         backbone: timm's name of the frozen vision transformer, shared by all passes.
         pretrained: Take timm's weights from the hub.
         weights: A local file or folder of foundation weights instead.
@@ -64,6 +70,7 @@ class EarlyInterventionClassifier(AdaptedClassifier):
         modalities: Sequence[str],
         num_classes: int,
         img_size: int,
+        variables: Sequence[str] = (),
         backbone: str = "vit_base_patch14_reg4_dinov2.lvd142m",
         pretrained: bool = True,
         weights: str | None = None,
@@ -92,7 +99,8 @@ class EarlyInterventionClassifier(AdaptedClassifier):
             modalities=modalities,
             num_classes=num_classes,
             backbone_name=backbone,
-            backbone=AdaptedBackbone(encoder, passes=passes, adapter=adapter),
+            backbone=AdaptedBackbone(encoder, passes=passes, adapter=adapter, num_variables=len(variables)),
+            variables=variables,
         )
         self.intervene_at = intervene_at
         self.auxiliary_heads = nn.ModuleDict({name: nn.Linear(encoder.width, num_classes) for name in self.modalities})
@@ -111,33 +119,43 @@ class EarlyInterventionClassifier(AdaptedClassifier):
         """Logits of every pass and the gate that weighs them.
 
         Args:
-            images: By modality, (B, I, 3, H, W), RGB in [0, 1]; I images of a case, which may differ by modality.
-            image_mask: By modality, (B, I) bool, False for padding; None: there is none.
+            images: By modality, (B, I, 3, H, W), RGB in [0, 1]; I images of a case, which may differ by modality. Of
+                clinical variables (B, 1, V), NaN where unknown. A modality that no case has may be left out.
+            image_mask: By modality, (B, I) bool, False for padding and for absent cases; None: all images are real.
 
         Returns:
             Logits and gate. Nothing is detached between the passes: the main losses train the auxiliary adapters too.
 
         Raises:
-            ValueError: If a case has no image of a modality.
+            ValueError: If a case has no image of any modality.
         """
-        masks = image_masks(images, image_mask, self.modalities)
+        batch = case_images(images, image_mask, self.modalities)
         auxiliary, reference = {}, {}
         for name in self.modalities:
-            embedding = self.backbone(images[name], adapter=f"auxiliary_{name}")  # (B, I, D)
-            auxiliary[name] = masked_max(self.auxiliary_heads[name](embedding), masks[name])
-            reference[name] = masked_max(embedding, masks[name])
+            mask = batch.masks[name]
+            embedding = self.backbone(batch.images[name], adapter=f"auxiliary_{name}", image_mask=mask)  # (B, I, D)
+            auxiliary[name] = masked_max(self.auxiliary_heads[name](embedding), mask)
+            reference[name] = masked_max(embedding, mask)
         main, steered = {}, []
-        for name in self.modalities:
-            tokens = torch.stack([project(reference[other]) for other, project in self._projectors(name)], dim=1)
+        for index, name in enumerate(self.modalities):
+            mask = batch.masks[name]
+            others = [other for other in range(len(self.modalities)) if other != index]
             embedding = self.backbone(
-                images[name], adapter=f"main_{name}", extra_tokens=tokens, insert_at=self.intervene_at
+                batch.images[name],
+                adapter=f"main_{name}",
+                image_mask=mask,
+                extra_tokens=torch.stack([project(reference[other]) for other, project in self._projectors(name)], 1),
+                extra_mask=None if batch.complete else batch.present[:, others],
+                insert_at=self.intervene_at,
             )
-            steered.append(masked_mean(embedding, masks[name]))  # (B, D)
+            steered.append(masked_mean(embedding, mask))  # (B, D)
             main[name] = self.main_heads[name](steered[-1])
-        gate = self._gate(steered)
+            if not batch.complete:
+                main[name] = zero_absent(main[name], batch.present[:, index])
+        gate = self._gate(steered, None if batch.complete else batch.present)
         logits = torch.stack([main[name] for name in self.modalities], dim=1).detach()  # (B, M, C)
         fused = (gate[..., None] * logits.float()).sum(dim=1)
-        return EarlyInterventionOutput(fused=fused, auxiliary=auxiliary, main=main, gate=gate)
+        return EarlyInterventionOutput(fused=fused, auxiliary=auxiliary, main=main, gate=gate, present=batch.present)
 
     def settings(self) -> dict[str, Any]:
         """What shaped training beside the weights; also the block of the intervention."""
@@ -148,12 +166,15 @@ class EarlyInterventionClassifier(AdaptedClassifier):
         projectors = self.projectors[target]
         return [(other, projectors.get_submodule(other)) for other in self.modalities if other != target]
 
-    def _gate(self, steered: list[Tensor]) -> Tensor:
-        """Weights (B, M) of the modalities from the detached main embeddings M x (B, D), in float32."""
+    def _gate(self, steered: list[Tensor], present: Tensor | None) -> Tensor:
+        """Weights (B, M) of the modalities from the detached main embeddings M x (B, D), in float32.
+
+        Embeddings of absent modalities are zero, and so are their weights; ``present`` (B, M), None: all are there.
+        """
         embedding = torch.cat(steered, dim=-1).detach().float()
         with autocast_off(embedding.device.type):
-            weights: Tensor = self.gate(embedding).softmax(dim=-1)
-        return weights
+            scores: Tensor = self.gate(embedding)
+        return (scores if present is None else scores.masked_fill(~present, float("-inf"))).softmax(dim=-1)
 
 
 def projector(width: int) -> nn.Sequential:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from medlit.errors import ConfigurationError
 from medlit.models.adapted_backbone import DEFAULT_ADAPTER, AdaptedBackbone
 from medlit.models.base import AdaptedClassifier
-from medlit.models.pooling import image_masks, masked_max
+from medlit.models.pooling import case_images, masked_max
 from medlit.models.vision_encoder import VisionEncoder
 
 PASS = "unimodal"
@@ -32,6 +32,7 @@ class UnimodalClassifier(AdaptedClassifier):
         modalities: Exactly one name.
         num_classes: C, number of classes (or of labels, where a case may have several).
         img_size: Side of the images, pixels.
+        variables: Names of the clinical variables, where those are the modality.
         backbone: timm's name of the vision transformer.
         pretrained: Take timm's weights from the hub.
         weights: A local file or folder of foundation weights instead.
@@ -53,6 +54,7 @@ class UnimodalClassifier(AdaptedClassifier):
         modalities: Sequence[str],
         num_classes: int,
         img_size: int,
+        variables: Sequence[str] = (),
         backbone: str = "vit_base_patch14_reg4_dinov2.lvd142m",
         pretrained: bool = True,
         weights: str | None = None,
@@ -83,7 +85,14 @@ class UnimodalClassifier(AdaptedClassifier):
             modalities=modalities,
             num_classes=num_classes,
             backbone_name=backbone,
-            backbone=AdaptedBackbone(encoder, passes=[PASS], adapter=adapter, train_encoder=train_backbone),
+            backbone=AdaptedBackbone(
+                encoder,
+                passes=[PASS],
+                adapter=adapter,
+                train_encoder=train_backbone,
+                num_variables=len(variables),
+            ),
+            variables=variables,
         )
         self.head = nn.Linear(encoder.width, num_classes)
 
@@ -91,13 +100,14 @@ class UnimodalClassifier(AdaptedClassifier):
         """Logits (B, C) of each case.
 
         Args:
-            images: By modality, (B, I, 3, H, W), RGB in [0, 1]; other modalities than the model's are not looked at.
+            images: By modality, (B, I, 3, H, W), RGB in [0, 1], or clinical variables (B, 1, V), NaN where unknown;
+                other modalities than the model's are not looked at.
             image_mask: By modality, (B, I) bool, False for padding; None: there is none.
 
         Raises:
             ValueError: If a case has no image of the modality.
         """
         [modality] = self.modalities
-        mask = image_masks(images, image_mask, self.modalities)[modality]
-        scores = self.head(self.backbone(images[modality], adapter=PASS))  # (B, I, C)
+        mask = case_images(images, image_mask, self.modalities).masks[modality]
+        scores = self.head(self.backbone(images[modality], adapter=PASS, image_mask=mask))  # (B, I, C)
         return UnimodalOutput(logits=masked_max(scores, mask))

@@ -78,38 +78,58 @@ class VisionEncoder(nn.Module):
         elif pretrained:
             load_foundation_weights(self.vit, download_weights(self.vit, backbone, foundation), foundation)
 
-    def forward(self, images: Tensor, extra_tokens: Tensor | None = None, *, insert_at: int = 0) -> Tensor:
+    def forward(
+        self,
+        images: Tensor,
+        extra_tokens: Tensor | None = None,
+        *,
+        insert_at: int = 0,
+        extra_mask: Tensor | None = None,
+    ) -> Tensor:
         """Tokens of the last block after the final norm, if the model has one before it pools.
 
         Args:
-            images: (B, 3, H, W), RGB in [0, 1]; normalised here.
+            images: (B, 3, H, W), RGB in [0, 1]; normalised here. Or (B, T, D): tokens in place of the patches, without
+                a position.
             extra_tokens: (B, E, D) tokens without a position, which join the sequence before block ``insert_at``.
             insert_at: Block index, 0 to depth - 1.
+            extra_mask: (B, E) bool, False for extra tokens that no token attends to, as if they were not there; None:
+                all count.
 
         Returns:
             (B, N + E, D): prefix tokens, patch tokens, extra tokens at the end.
         """
-        return self.vit.norm(self._run_blocks(images, extra_tokens, insert_at=insert_at, summary_only=False))
+        tokens = self._run_blocks(images, extra_tokens, insert_at=insert_at, extra_mask=extra_mask, summary_only=False)
+        return self.vit.norm(tokens)
 
-    def summarise(self, images: Tensor, extra_tokens: Tensor | None = None, *, insert_at: int = 0) -> Tensor:
+    def summarise(
+        self,
+        images: Tensor,
+        extra_tokens: Tensor | None = None,
+        *,
+        insert_at: int = 0,
+        extra_mask: Tensor | None = None,
+    ) -> Tensor:
         """:meth:`summary` of :meth:`forward`, sparing what the last block would compute for tokens that nobody reads.
 
         Args:
-            images: (B, 3, H, W), RGB in [0, 1].
+            images: (B, 3, H, W), RGB in [0, 1]; or (B, T, D), tokens in place of the patches.
             extra_tokens: (B, E, D).
             insert_at: Block before which they join.
+            extra_mask: (B, E) bool, False for extra tokens that do not count; None: all do.
 
         Returns:
             (B, D).
         """
-        tokens = self._run_blocks(images, extra_tokens, insert_at=insert_at, summary_only=True)
-        return self.summary(self.vit.norm(tokens))
+        tokens = self._run_blocks(images, extra_tokens, insert_at=insert_at, extra_mask=extra_mask, summary_only=True)
+        return self.summary(self.vit.norm(tokens), num_patches=images.shape[1] if images.ndim == 3 else None)
 
-    def summary(self, tokens: Tensor) -> Tensor:
+    def summary(self, tokens: Tensor, *, num_patches: int | None = None) -> Tensor:
         """One vector per image: the CLS token, else timm's own pooling (SigLIP's attention pool, the mean of patches).
 
         Args:
             tokens: (B, N + E, D) of :meth:`forward`; extra tokens at the end are not pooled.
+            num_patches: Tokens between prefix and extra ones; None: as many as an image has patches.
 
         Returns:
             (B, D).
@@ -117,18 +137,32 @@ class VisionEncoder(nn.Module):
         if self.reads_cls:
             pooled: Tensor = tokens[:, 0]
         else:
-            pooled = self.vit.pool(tokens[:, : self.vit.num_prefix_tokens + self.vit.patch_embed.num_patches])
+            patches = num_patches or self.vit.patch_embed.num_patches
+            pooled = self.vit.pool(tokens[:, : self.vit.num_prefix_tokens + patches])
         normed: Tensor = self.vit.fc_norm(pooled)
         return normed
 
-    def _run_blocks(self, images: Tensor, extra_tokens: Tensor | None, *, insert_at: int, summary_only: bool) -> Tensor:
+    def _run_blocks(
+        self,
+        images: Tensor,
+        extra_tokens: Tensor | None,
+        *,
+        insert_at: int,
+        extra_mask: Tensor | None,
+        summary_only: bool,
+    ) -> Tensor:
         """Tokens (B, N + E, D) before the final norm; for a summary alone perhaps only the CLS token, (B, 1, D)."""
-        tokens, rope = self._embed(images)
+        tokens, rope = self._embed_tokens(images) if images.ndim == 3 else self._embed(images)
+        attention: dict[str, Tensor] = {}
         for index, block in enumerate(self.vit.blocks):
             if extra_tokens is not None and index == insert_at:
+                if extra_mask is not None:
+                    attention = {"attn_mask": _attention_mask(extra_mask, before=tokens)}
                 tokens = torch.cat([tokens, extra_tokens.to(tokens.dtype)], dim=1)
                 rope = _without_rotation(rope, extra_tokens.shape[1])
-            arguments: dict[str, Any] = {} if rope is None else {"rope": rope[index] if self._rope_per_block else rope}
+            arguments: dict[str, Any] = dict(attention)
+            if rope is not None:
+                arguments["rope"] = rope[index] if self._rope_per_block else rope
             if summary_only and index == self.depth - 1 and type(block) is Block and self.reads_cls:
                 run: Callable[..., Tensor] = partial(_cls_after, block)
             else:
@@ -158,6 +192,16 @@ class VisionEncoder(nn.Module):
         embedded = self.vit._pos_embed(self.vit.patch_embed(images))
         tokens, rope = embedded if isinstance(embedded, tuple) else (embedded, None)
         return self.vit.norm_pre(tokens), rope
+
+    def _embed_tokens(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Tokens (B, P + T, D): the P prefix tokens as an image has them, then those given; no rotation of either."""
+        grid = self.vit.patch_embed.grid_size
+        shape = grid if self.vit.dynamic_img_size else (grid[0] * grid[1],)
+        embedded = self.vit._pos_embed(tokens.new_zeros(1, *shape, self.width))
+        nothing, rope = embedded if isinstance(embedded, tuple) else (embedded, None)
+        prefix = self.vit.norm_pre(nothing[:, : self.vit.num_prefix_tokens]).expand(len(tokens), -1, -1)
+        rope = None if rope is None else _without_rotation(rope[..., :0, :], tokens.shape[1])
+        return torch.cat([prefix, tokens.to(prefix.dtype)], dim=1), rope
 
 
 def _create(backbone: str, arguments: dict[str, Any]) -> Any:
@@ -224,12 +268,23 @@ def _padding(img_size: int, patch_size: int, *, pad: bool) -> int:
     return missing
 
 
-def _cls_after(block: Block, tokens: Tensor) -> Tensor:
+def _cls_after(block: Block, tokens: Tensor, attn_mask: Tensor | None = None) -> Tensor:
     """The CLS token (B, 1, D) after a block: it attends to all tokens (B, N, D), its MLP runs on no other."""
-    attended = block.drop_path1(block.ls1(block.attn(block.norm1(tokens))))
+    attended = block.drop_path1(block.ls1(block.attn(block.norm1(tokens), attn_mask=attn_mask)))
     cls = tokens[:, :1] + attended[:, :1]
     output: Tensor = cls + block.drop_path2(block.ls2(block.mlp(block.norm2(cls))))
     return output
+
+
+def _attention_mask(extra_mask: Tensor, *, before: Tensor) -> Tensor:
+    """What is added to attention scores, (B, 1, 1, N + E): 0, and -inf for the extra tokens that do not count.
+
+    Args:
+        extra_mask: (B, E) bool.
+        before: (B, N, D), the tokens that the extra ones join.
+    """
+    counts = torch.cat([extra_mask.new_ones(before.shape[:2]), extra_mask], dim=1)
+    return torch.zeros_like(counts, dtype=before.dtype).masked_fill(~counts, float("-inf"))[:, None, None]
 
 
 def _without_rotation(rope: Tensor | None, extra: int) -> Tensor | None:

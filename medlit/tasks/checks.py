@@ -1,12 +1,15 @@
 """Settings that cannot work, refused in words that say which."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+import torch
 from lightning.pytorch import Trainer
+from torch import Tensor
 
-from medlit.errors import ConfigurationError
+from medlit.errors import ConfigurationError, NonFiniteLossError
+from medlit.tasks.results import CaseResults, everywhere, gather_objects
 
 
 def check_names(what: str, names: Sequence[str], modalities: Sequence[str]) -> None:
@@ -51,3 +54,46 @@ def blame(setting: str) -> Iterator[None]:
         raise
     except (ValueError, TypeError) as error:
         raise ConfigurationError(f"{setting}: {error}") from error
+
+
+def refuse_non_finite_loss(terms: Mapping[str, Tensor], cases: list[str], *, when: str) -> None:
+    """Stop, on all processes alike, if the loss of any is not finite.
+
+    Args:
+        terms: Of the loss, ``total`` among them.
+        cases: Ids of this process's batch.
+        when: Epoch and step.
+
+    Raises:
+        NonFiniteLossError: With the terms and the cases.
+    """
+    finite = torch.isfinite(terms["total"].detach()).all()
+    if everywhere(finite):
+        return
+    values = ", ".join(f"{name} {float(term.detach()):g}" for name, term in terms.items())
+    shares = [share for share in gather_objects(None if finite else (values, cases)) if share is not None]
+    raise NonFiniteLossError(
+        f"training loss is not finite at {when} ({shares[0][0]}); "
+        f"cases {', '.join(case for _, share in shares for case in share)}; "
+        "lower the learning rate, or look at these cases"
+    )
+
+
+def refuse_non_finite_logits(results: CaseResults, *, when: str) -> None:
+    """Stop if an answer is not finite.
+
+    Args:
+        results: Rows of all processes.
+        when: Stage, epoch and step.
+
+    Raises:
+        NonFiniteLossError: With the cases.
+    """
+    heads = [*results.logits.values(), *results.subsets.values()]
+    finite = torch.stack([logits.isfinite().all(dim=1) for logits in heads]).all(dim=0)
+    if not finite.all():
+        cases = [results.case_id[row] for row in (~finite).nonzero()[:, 0].tolist()]
+        raise NonFiniteLossError(
+            f"logits of {len(cases)} cases are not finite in {when}; "
+            f"cases {', '.join(cases[:8])}{', ...' if cases[8:] else ''}"
+        )

@@ -1,10 +1,10 @@
 """What every classification task shares: steps, figures over whole sets, optimizer, checkpoints of the trained part."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal, cast
 
-import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerConfig, OptimizerLRSchedulerConfig
@@ -14,13 +14,14 @@ from torch.optim import AdamW, Optimizer
 
 from data_modules.batch import ClassificationBatch
 from medlit.checkpoint import TASK_PREFIX, checkpoint_info, restore, trainable_state
-from medlit.errors import CheckpointMismatchError, ConfigurationError, NonFiniteLossError
-from medlit.metrics import classification_metrics
+from medlit.errors import CheckpointMismatchError, ConfigurationError
 from medlit.models.base import AdaptedClassifier
 from medlit.report.table import result_table
-from medlit.tasks.checks import blame, check_monitors
-from medlit.tasks.results import CaseResults, everywhere, gather, gather_objects
+from medlit.tasks.checks import blame, check_monitors, refuse_non_finite_logits, refuse_non_finite_loss
+from medlit.tasks.figures import SubsetFigures, absent_counts, head_figures, subset_figures
+from medlit.tasks.results import CaseResults, gather
 from medlit.tasks.schedules import scheduler_config
+from medlit.tasks.subsets import proper_subsets, subset_answers
 
 ModelFactory = Callable[[list[str], int, int], AdaptedClassifier]
 """Called as ``model(modalities=..., num_classes=..., img_size=...)``."""
@@ -49,6 +50,8 @@ class ClassificationTask(LightningModule, ABC):
         scheduler: Makes the learning-rate schedule of the optimizer; null: constant.
         scheduler_interval: Whether the schedule counts steps or epochs.
         use_class_weights: Weigh the classes in the training loss by the data's class weights; evaluation never does.
+        variables: Names of the clinical variables; from the data.
+        test_subsets: Whether a test also says what the model makes of fewer modalities than it has.
 
     Raises:
         ConfigurationError: If settings contradict.
@@ -58,6 +61,8 @@ class ClassificationTask(LightningModule, ABC):
     """Rows of the last validation, test or prediction, the same on every process."""
     figures: dict[str, dict[str, float]]
     """Metrics of the last validation or test, by head."""
+    subsets: SubsetFigures | None
+    """The same of the answers from fewer modalities; None without ``test_subsets``."""
 
     def __init__(
         self,
@@ -73,6 +78,8 @@ class ClassificationTask(LightningModule, ABC):
         scheduler: LRSchedulerCallable | None,
         scheduler_interval: Literal["step", "epoch"],
         use_class_weights: bool,
+        variables: Sequence[str] = (),
+        test_subsets: bool = False,
     ) -> None:
         super().__init__()
         if class_names is not None and len(class_names) != num_classes:
@@ -80,17 +87,19 @@ class ClassificationTask(LightningModule, ABC):
         self.modalities = list(modalities)
         self.multi_label = multi_label
         self.use_class_weights = use_class_weights
+        self.test_subsets = test_subsets
         self._given_class_names = class_names
         self.class_names = class_names or [str(index) for index in range(num_classes)]
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
         self._scheduler_interval = scheduler_interval
         # mypy sees a callable of positional arguments; jsonargparse's and the models' take them by name.
-        self.model = cast(Any, model)(modalities=self.modalities, num_classes=num_classes, img_size=img_size)
+        given = {"variables": list(variables)} if variables else {}
+        self.model = cast(Any, model)(modalities=self.modalities, num_classes=num_classes, img_size=img_size, **given)
         self._make_loss = loss
         self.loss = loss()
         self.training_loss = self.loss
         self.strict_loading = False  # a checkpoint has the trained part alone; on_load_checkpoint checks it strictly
-        self.case_results, self.figures = None, {}
+        self.case_results, self.figures, self.subsets = None, {}, None
         self._batches: list[CaseResults] = []
 
     @abstractmethod
@@ -103,6 +112,10 @@ class ClassificationTask(LightningModule, ABC):
 
     def gate_weights(self, output: Any) -> Tensor | None:
         """Weights (B, M) of the modalities, in their order; None for a model without a gate."""
+        return None
+
+    def presence(self, output: Any) -> Tensor | None:
+        """Which modalities a case has, (B, M) bool in their order; None for a model of one."""
         return None
 
     def forward(self, images: dict[str, Tensor], image_mask: dict[str, Tensor] | None = None) -> Any:
@@ -145,25 +158,12 @@ class ClassificationTask(LightningModule, ABC):
             raise ConfigurationError(f"cases {', '.join(batch['case_id'][:8])} have no label to train with")
         terms = self.training_loss(self(batch["images"], batch["image_mask"]), batch["label"])
         total = cast(Tensor, terms["total"])
-        self._refuse_non_finite(terms, batch["case_id"])
+        refuse_non_finite_loss(terms, batch["case_id"], when=self._when)
         figures = {f"train/{'loss' if name == 'total' else name}": term.detach() for name, term in terms.items()}
         size = len(batch["case_id"])
         self.log_dict(figures, on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
         self.log("loss", total.detach(), prog_bar=True, logger=False, batch_size=size)  # this process's alone
         return total
-
-    def _refuse_non_finite(self, terms: Mapping[str, Tensor], cases: list[str]) -> None:
-        """Stop, on all processes alike, if the loss of any is not finite."""
-        finite = torch.isfinite(terms["total"].detach()).all()
-        if everywhere(finite):
-            return
-        values = ", ".join(f"{name} {float(term.detach()):g}" for name, term in terms.items())
-        shares = [share for share in gather_objects(None if finite else (values, cases)) if share is not None]
-        raise NonFiniteLossError(
-            f"training loss is not finite at epoch {self.current_epoch}, step {self.global_step} ({shares[0][0]}); "
-            f"cases {', '.join(case for _, share in shares for case in share)}; "
-            "lower the learning rate, or look at these cases"
-        )
 
     # Evaluation
 
@@ -178,8 +178,15 @@ class ClassificationTask(LightningModule, ABC):
         self._collect(batch)
 
     def test_step(self, batch: ClassificationBatch, batch_idx: int) -> None:
-        """Keep the rows of a batch."""
-        self._collect(batch)
+        """Keep the rows of a batch, and what the model makes of fewer modalities."""
+        rows = self._collect(batch)
+        if self.test_subsets:
+            answers = subset_answers(self._answer, batch, rows, self.modalities)
+            self._batches[-1] = replace(rows, subsets=answers)
+
+    def _answer(self, images: dict[str, Tensor], image_mask: dict[str, Tensor]) -> Tensor:
+        """Logits (B, C) of the first head."""
+        return next(iter(self.heads(self(images, image_mask)).values()))
 
     def predict_step(self, batch: ClassificationBatch, batch_idx: int) -> dict[str, Tensor]:
         """Logits (B, C) float32 by head."""
@@ -195,9 +202,14 @@ class ClassificationTask(LightningModule, ABC):
         self._evaluate("test")
 
     def on_test_end(self) -> None:
-        """Print a row per head: the model's answer first."""
-        if self.trainer.is_global_zero and self.case_results is not None:
-            Console().print(result_table(self.figures, title=f"test, {len(self.case_results.case_id)} cases"))
+        """Print a row per head, the model's answer first; then a row per subset of the modalities."""
+        if not self.trainer.is_global_zero or self.case_results is None:
+            return
+        absent = absent_counts(self.case_results, self.modalities).items()
+        parts = [f"test, {len(self.case_results.case_id)} cases", *(f"{n} without {name}" for name, n in absent)]
+        Console().print(result_table(self.figures, title=", ".join(parts)))
+        if self.subsets:
+            self.subsets.show()
 
     def on_predict_epoch_end(self) -> None:
         """Rows of every case that was predicted."""
@@ -206,13 +218,14 @@ class ClassificationTask(LightningModule, ABC):
     def _collect(self, batch: ClassificationBatch) -> CaseResults:
         """Evaluate a batch and keep its rows on the CPU, in float32."""
         output = self(batch["images"], batch["image_mask"])
-        label, gate = batch.get("label"), self.gate_weights(output)
+        label, gate, present = batch.get("label"), self.gate_weights(output), self.presence(output)
         rows = CaseResults(
             case_id=list(batch["case_id"]),
             group_id=list(batch["group_id"]),
             label=None if label is None else label.cpu(),
             logits={head: logits.detach().float().cpu() for head, logits in self.heads(output).items()},
             gate=None if gate is None else gate.detach().float().cpu(),
+            present=None if present is None else present.cpu(),
         )
         self._batches.append(rows)
         return rows
@@ -222,13 +235,7 @@ class ClassificationTask(LightningModule, ABC):
         results, self._batches = gather(self._batches), []
         if results is None:
             raise ConfigurationError(f"there are no cases to {stage}; is the split empty?")
-        finite = torch.stack([logits.isfinite().all(dim=1) for logits in results.logits.values()]).all(dim=0)
-        if not finite.all():
-            cases = [results.case_id[row] for row in (~finite).nonzero()[:, 0].tolist()]
-            raise NonFiniteLossError(
-                f"logits of {len(cases)} cases are not finite in {stage} at epoch {self.current_epoch}, "
-                f"step {self.global_step}; cases {', '.join(cases[:8])}{', ...' if cases[8:] else ''}"
-            )
+        refuse_non_finite_logits(results, when=f"{stage} at {self._when}")
         self.case_results = results
         return results
 
@@ -240,23 +247,29 @@ class ClassificationTask(LightningModule, ABC):
             raise ConfigurationError(f"no case of the {stage} set has a label; without labels use predict")
         label = known.label.to(self.device)
         terms = self.loss(self.output_of(known), label)
-        self._log(f"{stage}/", {"loss": float(terms["total"])}, prog_bar=True)
-        self._log(f"{stage}/", {name: float(term) for name, term in terms.items() if name != "total"})
+        named = {"loss" if name == "total" else name: float(term) for name, term in terms.items()}
+        self._log(f"{stage}/", named, in_bar="loss")
         if unlabelled := len(results.case_id) - len(known.case_id):
             self._log(f"{stage}/", {"cases_without_label": float(unlabelled)})
-        self.figures = {}
-        for index, (head, logits) in enumerate(known.logits.items()):
-            names = self.class_names if index == 0 or stage == "test" else None
-            figures = classification_metrics(logits, known.label, class_names=names)
-            self.figures[head] = figures
-            prefix = f"{stage}/" if index == 0 else f"{stage}/{head}/"
-            self._log(prefix, {"map": figures["map"]}, prog_bar=index == 0)
-            self._log(prefix, {name: value for name, value in figures.items() if name != "map"})
+        self.figures = head_figures(known, self.modalities, class_names=self.class_names, every_head=stage == "test")
+        for index, (head, figures) in enumerate(self.figures.items()):
+            self._log(f"{stage}/" if index == 0 else f"{stage}/{head}/", figures, in_bar="map" if index == 0 else None)
+        for modality, count in absent_counts(known, self.modalities).items():
+            self._log(f"{stage}/{modality}/", {"absent": float(count)})
+        self.subsets = subset_figures(known, self.modalities, whole=next(iter(self.figures.values())))
+        if self.subsets:
+            for subset in proper_subsets(self.modalities):
+                cases = {"cases": float(self.subsets.cases[subset])}
+                self._log(f"test/subset/{subset}/", self.subsets.figures[subset] | cases)
 
-    def _log(self, prefix: str, figures: dict[str, float], *, prog_bar: bool = False) -> None:
+    def _log(self, prefix: str, figures: dict[str, float], *, in_bar: str | None = None) -> None:
         # All processes hold the same value; sync_dist spares Lightning's warning that they may differ.
-        named = {f"{prefix}{name}": value for name, value in figures.items()}
-        self.log_dict(named, prog_bar=prog_bar, sync_dist=True, batch_size=1)
+        for name, value in figures.items():
+            self.log(f"{prefix}{name}", value, prog_bar=name == in_bar, sync_dist=True, batch_size=1)
+
+    @property
+    def _when(self) -> str:
+        return f"epoch {self.current_epoch}, step {self.global_step}"
 
     # Checkpoints
 

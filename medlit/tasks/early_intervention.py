@@ -1,5 +1,6 @@
 """Early Intervention: several modalities, each steered by the others from the first block on."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast
@@ -31,6 +32,7 @@ class EarlyInterventionTask(ClassificationTask):
         img_size: Side of the images, pixels; from the data.
         class_names: C names; from the data. null: those of the checkpoint, else numbers.
         multi_label: Whether a case may have several labels; from the data.
+        variables: Names of the clinical variables; from the data.
         model: Makes the model.
         optimizer: Makes the optimizer of the trainable parameters; null: AdamW with learning rate 1e-4.
         scheduler: Makes the learning-rate schedule of the optimizer; null: constant.
@@ -44,6 +46,7 @@ class EarlyInterventionTask(ClassificationTask):
         gate: Weight of the gate's term.
         init_from: Unimodal checkpoint to start the adapters of each modality from, by modality; null: start fresh.
         use_class_weights: Weigh the classes in the training loss by the data's class weights; evaluation never does.
+        test_subsets: Whether a test also says what the model makes of fewer modalities than it has.
 
     Raises:
         ConfigurationError: If settings contradict.
@@ -57,6 +60,7 @@ class EarlyInterventionTask(ClassificationTask):
         img_size: int,
         class_names: list[str] | None = None,
         multi_label: bool = False,
+        variables: Sequence[str] = (),
         model: ModelFactory,
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
@@ -69,6 +73,7 @@ class EarlyInterventionTask(ClassificationTask):
         gate: float = 0.1,
         init_from: dict[str, str] | None = None,
         use_class_weights: bool = False,
+        test_subsets: bool = True,
     ) -> None:
         check_names("prior", list(prior or {}), modalities)
         check_names("init_from", list(init_from or {}), modalities)
@@ -87,12 +92,14 @@ class EarlyInterventionTask(ClassificationTask):
             img_size=img_size,
             class_names=class_names,
             multi_label=multi_label,
+            variables=variables,
             model=model,
             loss=loss,
             optimizer=optimizer,
             scheduler=scheduler,
             scheduler_interval=scheduler_interval,
             use_class_weights=use_class_weights,
+            test_subsets=test_subsets,
         )
         self.init_from = dict(init_from or {})
 
@@ -105,6 +112,10 @@ class EarlyInterventionTask(ClassificationTask):
         """Weights (B, M) of the gate."""
         return output.gate
 
+    def presence(self, output: EarlyInterventionOutput) -> Tensor:
+        """Which modalities a case has, (B, M) bool."""
+        return output.present
+
     def output_of(self, results: CaseResults) -> EarlyInterventionOutput:
         """The model's output again, from the rows of a whole set."""
         logits = {head: values.to(self.device) for head, values in results.logits.items()}
@@ -113,6 +124,7 @@ class EarlyInterventionTask(ClassificationTask):
             auxiliary={name: logits[f"{name}/auxiliary"] for name in self.modalities},
             main={name: logits[name] for name in self.modalities},
             gate=cast(Tensor, results.gate).to(self.device),  # every row was collected by this task
+            present=cast(Tensor, results.present).to(self.device),
         )
 
     def setup(self, stage: str) -> None:

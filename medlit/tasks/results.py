@@ -1,7 +1,7 @@
 """What evaluation yields, a row per case: collected by batch, gathered over processes, in the order of the table."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, cast
 
 import torch
@@ -25,6 +25,11 @@ class CaseResults:
     """By head, (N, C) float32 on the CPU; the first head is the model's answer."""
     gate: Tensor | None
     """(N, M) float32 weights of the modalities, in their order; None for a model without a gate."""
+    present: Tensor | None = None
+    """(N, M) bool: which modalities a case has; logits and weights of the others mean nothing. None: there is only one,
+    and every case has it."""
+    subsets: dict[str, Tensor] = field(default_factory=dict)
+    """By subset of the modalities (``clinic+derm``), (N, C) logits of the answer from these alone."""
 
     @property
     def answer(self) -> Tensor:
@@ -40,6 +45,8 @@ class CaseResults:
             label=None if self.label is None else self.label[index],
             logits={head: logits[index] for head, logits in self.logits.items()},
             gate=None if self.gate is None else self.gate[index],
+            present=None if self.present is None else self.present[index],
+            subsets={subset: logits[index] for subset, logits in self.subsets.items()},
         )
 
     def labelled(self) -> "CaseResults":
@@ -49,6 +56,12 @@ class CaseResults:
         known = self.label >= 0  # false for NaN
         known = known.all(dim=1) if known.ndim == 2 else known
         return self.select(known.nonzero()[:, 0].tolist())
+
+    def having(self, modalities: Sequence[int]) -> "CaseResults":
+        """The rows of cases that have any of these modalities, given by their places."""
+        if self.present is None:
+            return self
+        return self.select(self.present[:, list(modalities)].any(dim=1).nonzero()[:, 0].tolist())
 
     def probabilities(self, head: str, *, multi_label: bool) -> Tensor:
         """(N, C) float64: softmax over classes, or the sigmoid of each label."""
@@ -78,6 +91,8 @@ def join(parts: Sequence[CaseResults]) -> CaseResults:
         label=None if like is None else torch.cat([cast(Tensor, part.label) for part in parts]),
         logits={head: torch.cat([part.logits[head] for part in parts]) for head in parts[0].logits},
         gate=None if parts[0].gate is None else torch.cat([cast(Tensor, part.gate) for part in parts]),
+        present=None if parts[0].present is None else torch.cat([cast(Tensor, part.present) for part in parts]),
+        subsets={subset: torch.cat([part.subsets[subset] for part in parts]) for subset in parts[0].subsets},
     )
 
 

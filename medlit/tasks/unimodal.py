@@ -1,5 +1,6 @@
 """One modality by itself: the first stage of Early Intervention, and what it is compared with."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -21,6 +22,7 @@ class UnimodalTask(ClassificationTask):
         img_size: Side of the images, pixels; from the data.
         class_names: C names; from the data. null: those of the checkpoint, else numbers.
         multi_label: Whether a case may have several labels; from the data.
+        variables: Names of the clinical variables, where those are the modality; from the data.
         model: Makes the model, a `medlit.models.UnimodalClassifier`.
         optimizer: Makes the optimizer of the trainable parameters; null: AdamW with learning rate 1e-4.
         scheduler: Makes the learning-rate schedule of the optimizer; null: constant.
@@ -39,6 +41,7 @@ class UnimodalTask(ClassificationTask):
         img_size: int,
         class_names: list[str] | None = None,
         multi_label: bool = False,
+        variables: Sequence[str] = (),
         model: ModelFactory,
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
@@ -51,8 +54,9 @@ class UnimodalTask(ClassificationTask):
             img_size=img_size,
             class_names=class_names,
             multi_label=multi_label,
+            variables=variables,
             model=model,
-            loss=_UnimodalLoss,
+            loss=AnswerLoss,
             optimizer=optimizer,
             scheduler=scheduler,
             scheduler_interval=scheduler_interval,
@@ -68,8 +72,12 @@ class UnimodalTask(ClassificationTask):
         return UnimodalOutput(logits=results.answer.to(self.device))
 
 
-class _UnimodalLoss(nn.Module):
-    """The one term of the loss, in the shape of losses of several terms."""
+class AnswerLoss(nn.Module):
+    """Cross-entropy (multi-label: binary cross-entropy) of a model's answer, in the shape of losses of several terms.
+
+    Args:
+        class_weights: C factors on the classes, or None.
+    """
 
     class_weights: Tensor | None
 

@@ -17,7 +17,11 @@ def scores(*, cases=6, classes=4, modalities=("a", "b", "c"), seed=0, dtype=torc
 
     gate = torch.randn(cases, len(modalities), generator=generator, dtype=dtype).softmax(1)
     return SimpleNamespace(
-        fused=draw(), auxiliary={m: draw() for m in modalities}, main={m: draw() for m in modalities}, gate=gate
+        fused=draw(),
+        auxiliary={m: draw() for m in modalities},
+        main={m: draw() for m in modalities},
+        gate=gate,
+        present=torch.ones(cases, len(modalities), dtype=torch.bool),
     )
 
 
@@ -111,7 +115,11 @@ def test_gradient_is_right():
 
     def total(fused, a, b):
         changed = SimpleNamespace(
-            fused=fused, auxiliary=output.auxiliary, main={**output.main, "a": a}, gate=b.softmax(1)
+            fused=fused,
+            auxiliary=output.auxiliary,
+            main={**output.main, "a": a},
+            gate=b.softmax(1),
+            present=output.present,
         )
         return loss(changed, label)["total"]
 
