@@ -143,7 +143,7 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
             self._mark_synthetic()
             return
         needed = self._splits_of(stage)
-        splits, sources = self._read(needed, labelled=stage != "predict")
+        splits, sources = self._read_stage(needed, labelled=stage != "predict")
         for split in needed:
             if not splits[split]:
                 raise TableError(f"{sources[split]}: no case in it, but the {split} split is needed")
@@ -242,7 +242,9 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
         stages: dict[str | None, tuple[Split, ...]] = {"validate": ("val",), "test": ("test",)}
         return stages.get(stage, SPLITS)
 
-    def _read(self, needed: Sequence[Split], *, labelled: bool) -> tuple[dict[Split, list[Case]], Mapping[Split, str]]:
+    def _read_stage(
+        self, needed: Sequence[Split], *, labelled: bool
+    ) -> tuple[dict[Split, list[Case]], Mapping[Split, str]]:
         """The splits, official or of a fold, and what messages call them."""
         if self.num_folds is None or self.fold is None:
             splits = self.read_splits(SPLITS if labelled else needed, labelled=labelled)

@@ -10,6 +10,7 @@ import torch
 from matplotlib.figure import Figure
 
 from data_modules.base import ClassificationDataModule
+from data_modules.batch import VARIABLES
 from data_modules.errors import DatasetNotFoundError
 
 SIZE = 16
@@ -57,6 +58,7 @@ class DataModuleContract(ABC):
         assert data.num_classes == len(self.class_names)
         assert tuple(data.modalities) == self.modalities
         assert (data.img_size, data.batch_size) == (SIZE, BATCH)
+        assert bool(data.variables) == (VARIABLES in data.modalities)
 
     @pytest.mark.parametrize(
         ("stage", "loader"), [("fit", "train"), ("fit", "val"), ("test", "test"), ("predict", "predict")]
@@ -69,6 +71,11 @@ class DataModuleContract(ABC):
             assert batch["images"].keys() == batch["image_mask"].keys() <= set(self.modalities)
             for name, images in batch["images"].items():
                 mask = batch["image_mask"][name]
+                if name == VARIABLES:
+                    assert images.shape == (cases, 1, len(data.variables))
+                    assert images.dtype == torch.float32
+                    assert mask.shape == (cases, 1)
+                    continue
                 assert images.shape == (cases, mask.shape[1], 3, SIZE, SIZE)
                 assert images.dtype == torch.float32
                 assert mask.dtype == torch.bool
@@ -97,9 +104,41 @@ class DataModuleContract(ABC):
         assert all(same(a, b) for a, b in zip(first, again, strict=True))
         assert not all(same(a, b) for a, b in zip(first, other, strict=True))
 
+    def test_every_case_is_tested_in_one_fold(self, root):
+        pool = [case for cases in self.prepared(root, "fit").splits.values() for case in cases]
+        folds = [self.prepared(root, "fit", num_folds=3, fold=fold, split_seed=1).splits for fold in range(3)]
+        tested = [case.case_id for splits in folds for case in splits["test"]]
+        assert sorted(tested) == sorted(case.case_id for case in pool)
+        for splits, following in zip(folds, [*folds[1:], folds[0]], strict=True):
+            assert splits["val"] == following["test"]
+            assert sum(map(len, splits.values())) == len(pool)
+            for a, b in combinations(splits.values(), 2):
+                assert not {case.group_id for case in a} & {case.group_id for case in b}
+
+    def test_a_fold_is_the_same_in_every_stage(self, root):
+        folds = {"num_folds": 3, "fold": 1}
+        fit, predict = (self.prepared(root, stage, **folds).splits["test"] for stage in ("fit", "predict"))
+        assert [case.case_id for case in fit] == [case.case_id for case in predict]
+
+    def test_dropout_leaves_every_case_a_modality(self, root):
+        data = self.prepared(root, "fit", modality_dropout=0.6)
+        present = []
+        for batch in data.train_dataloader():
+            masks = [batch["image_mask"].get(name) for name in self.modalities]
+            columns = [torch.zeros(len(batch["case_id"])) if mask is None else mask.any(1).float() for mask in masks]
+            present.append(torch.stack(columns, dim=1))
+        assert (torch.cat(present).sum(1) >= 1).all()
+        assert (torch.cat(present) == 0).any() == (len(self.modalities) > 1)
+        assert all(
+            batch["image_mask"][name].any(1).all() for batch in data.val_dataloader() for name in self.modalities
+        )
+
     @pytest.mark.slow
     def test_workers_do_not_change_samples(self, root):
-        alone, together = (self.prepared(root, "fit", num_workers=workers).train_dataloader() for workers in (0, 2))
+        alone, together = (
+            self.prepared(root, "fit", num_workers=workers, modality_dropout=0.3).train_dataloader()
+            for workers in (0, 2)
+        )
         assert all(same(a, b) for a, b in zip(list(alone), list(together), strict=True))
 
     def test_weights_and_counts_follow_the_training_split(self, root):

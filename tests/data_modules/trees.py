@@ -32,6 +32,12 @@ CRITERIA = {
     "vascular_structures": ("absent", "comma", "dotted"),
 }
 
+VARIABLES = {
+    "sex": ("female", "male"),
+    "location": ("back", "head neck", "lower limbs"),
+    "elevation": ("flat", "nodular", "palpable"),
+}
+
 
 def make_derm7pt(root: Path, *, seed: int = 0, cases: int = 24, width: int = 24, height: int = 16) -> Path:
     """A release of Derm7pt with noise for pictures; half of the cases train, a quarter each validation and test."""
@@ -47,7 +53,9 @@ def make_derm7pt(root: Path, *, seed: int = 0, cases: int = 24, width: int = 24,
             Image.fromarray(picture).save(path, quality=95)
         criteria = {name: values[generator.integers(len(values))] for name, values in CRITERIA.items()}
         diagnosis = DIAGNOSES[number % len(DIAGNOSES)]
-        rows.append({"case_num": number + 1, "diagnosis": diagnosis, "notes": "a, b", **criteria, **images})
+        variables = {name: values[number % len(values)] for name, values in VARIABLES.items()}
+        notes = {"case_num": number + 1, "diagnosis": diagnosis, "notes": "a, b"}
+        rows.append({**notes, **criteria, **variables, **images})
     (root / "meta").mkdir()
     write_meta(root, rows)
     order = generator.permutation(cases).tolist()
@@ -82,3 +90,50 @@ def write_indexes(root: Path, **splits: list[object]) -> None:
 
 def read_indexes(root: Path, name: str) -> list[int]:
     return [int(line) for line in (root / f"meta/{name}_indexes.csv").read_text().split()[1:]]
+
+
+def make_table(root: Path, *, seed: int = 0, cases: int = 24, size: int = 20) -> Path:
+    """A table of one's own: photos and scans (one to three), a patient of two cases, age and sex, official splits.
+
+    The first 12 cases train, six each validate and test.
+    """
+    generator = np.random.default_rng(seed)
+    rows = []
+    for number in range(cases):
+        paths = {"photo": [f"photos/{number}.png"], "scans": [f"scans/{number}_{i}.png" for i in range(1 + number % 3)]}
+        for path in (path for files in paths.values() for path in files):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(generator.integers(0, 255, (size, size + 4, 3), dtype=np.uint8)).save(root / path)
+        rows.append(
+            {
+                "id": f"case {number}",
+                "patient": f"p{number // 2}",
+                "dx": ("benign", "malignant", "unsure")[number // 2 % 3],
+                "fever": number // 2 % 2,
+                "cough": number // 4 % 2,
+                "age": 30 + number,
+                "sex": ("female", "male")[number // 2 % 2],
+                "split": "train" if number < cases // 2 else ("Valid", "test")[number // 2 % 2],
+                **{column: "; ".join(files) for column, files in paths.items()},
+            }
+        )
+    write_table(root, rows)
+    return root
+
+
+def read_table(root: Path) -> list[dict[str, object]]:
+    with (root / "table.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_table(root: Path, rows: list[dict[str, object]], *, without: tuple[str, ...] = ()) -> None:
+    with (root / "table.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [name for name in rows[0] if name not in without], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def edit_table(root: Path, row: int, **cells: object) -> None:
+    rows = read_table(root)
+    rows[row].update(cells)
+    write_table(root, rows)
