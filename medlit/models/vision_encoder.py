@@ -100,7 +100,8 @@ class VisionEncoder(nn.Module):
             (B, N + E, D): prefix tokens, patch tokens, extra tokens at the end.
         """
         tokens = self._run_blocks(images, extra_tokens, insert_at=insert_at, extra_mask=extra_mask, summary_only=False)
-        return self.vit.norm(tokens)
+        normed: Tensor = self.vit.norm(tokens)
+        return normed
 
     def summarise(
         self,
