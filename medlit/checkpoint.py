@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from medlit.errors import CheckpointMismatchError, WeightsNotFoundError
+from medlit.errors import CheckpointMismatchError, ConfigurationError, WeightsNotFoundError
 from medlit.models.base import AdaptedClassifier
 from medlit.models.unimodal import PASS
 from medlit.models.weights import read_file
@@ -148,19 +148,33 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
 
 
 def initialise_from_unimodal(
-    model: AdaptedClassifier, checkpoints: Mapping[str, str], *, class_names: Sequence[str] | None = None
+    model: AdaptedClassifier,
+    checkpoints: Mapping[str, str],
+    *,
+    class_names: Sequence[str] | None = None,
+    passes: Sequence[str] = ("auxiliary_{}", "main_{}"),
+    heads: str | None = "auxiliary_heads.{}",
 ) -> None:
-    """Start Early Intervention from unimodal runs: both adapter sets and the auxiliary head of each modality.
+    """Start a multimodal model from unimodal runs: the adapters of each modality's passes, and perhaps a head of it.
 
     Args:
-        model: An ``EarlyInterventionClassifier``; main heads, projectors and gate stay as they are.
+        model: An ``EarlyInterventionClassifier`` (main heads, projectors and gate stay as they are), or a model of
+            other ``passes`` and ``heads``.
         checkpoints: A unimodal checkpoint by modality; modalities left out start fresh.
         class_names: Those of the data; None: not compared.
+        passes: Names of the passes of a modality, which stands for ``{}``.
+        heads: Name of the head of a modality that starts from the unimodal head; None: all heads start fresh.
 
     Raises:
         CheckpointMismatchError: If a checkpoint is of another modality, foundation, set of classes or adapter.
+        ConfigurationError: If the model trains the backbone, of which unimodal runs have one each, or has nothing that
+            could start from theirs.
         WeightsNotFoundError: If a file does not exist.
     """
+    if any(parameter.requires_grad for parameter in model.backbone.encoder.parameters()):
+        raise ConfigurationError(
+            "init_from starts adapters; with train_backbone: true all passes share one backbone: set init_from: null"
+        )
     own = trainable_state(model)
     new: dict[str, Tensor] = {}
     for modality, path in checkpoints.items():
@@ -170,15 +184,19 @@ def initialise_from_unimodal(
         check_info(model, info, source=str(path), class_names=class_names, modalities=[modality])
         renamed = {}
         for name, tensor in state.items():
-            if name.startswith("head."):
-                renamed[f"auxiliary_heads.{modality}.{name.removeprefix('head.')}"] = tensor
-            for kind in ("auxiliary", "main"):
-                if name.startswith(f"backbone.passes.{PASS}."):
-                    renamed[name.replace(f".{PASS}.", f".{kind}_{modality}.", 1)] = tensor
+            if heads is not None and name.startswith("head."):
+                renamed[f"{heads.format(modality)}.{name.removeprefix('head.')}"] = tensor
+            if name.startswith(f"backbone.passes.{PASS}."):
+                renamed |= {
+                    name.replace(f".{PASS}.", f".{own_pass.format(modality)}.", 1): tensor for own_pass in passes
+                }
+        if not renamed:
+            raise ConfigurationError(
+                "init_from starts adapters, and this model has none (adapter: null): set it to null"
+            )
         starts = (
-            f"auxiliary_heads.{modality}.",
-            f"backbone.passes.auxiliary_{modality}.",
-            f"backbone.passes.main_{modality}.",
+            *([] if heads is None else [f"{heads.format(modality)}."]),
+            *(f"backbone.passes.{own_pass.format(modality)}." for own_pass in passes),
         )
         check_tensors({name: own[name] for name in own if name.startswith(starts)}, renamed, source=str(path))
         new |= renamed
