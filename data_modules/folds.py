@@ -28,11 +28,12 @@ def cut_folds(
     pool = [case for cases in splits.values() for case in cases]
     first: dict[str, Case] = {}
     for case in pool:
-        if first.setdefault(case.case_id, case) is not case:
+        if case.case_id in first:
             raise SplitLeakageError(
-                f"{case.where}: case {case.case_id!r} is in {first[case.case_id].where} too: it would be in two folds; "
+                f"{case.where}: case {case.case_id!r} is in {first[case.case_id].where} too: it could be in two folds; "
                 "remove one of them"
             )
+        first[case.case_id] = case
     groups = len({case.group_id for case in pool})
     if groups < num_folds:
         raise DataSettingsError(

@@ -189,7 +189,7 @@ def test_missing_images_where_they_are_allowed(root, caplog, capsys):
 )
 def test_cells_that_cannot_be_used(root, cells, error, message):
     row = 7 if "id" in cells else 2
-    edit_table(root, 2, id="case 7" if "id" in cells and cells["id"] else "case 2")
+    edit_table(root, 2, id="case 7" if cells.get("id") else "case 2")
     edit_table(root, row, **cells)
     with pytest.raises(error, match=rf"table.csv line {row + 2} \(row {row}\), {message}"):
         build(root, "fit", variables=VARIABLES)
