@@ -152,14 +152,20 @@ def _note_shared(audit: Audit, pictures: Sequence[Picture], class_of: Mapping[st
 
 def _note_similar(audit: Audit, pictures: Sequence[Picture], class_of: Mapping[str, str]) -> None:
     """One picture in several cases, encoded anew; the same pixels are told of already."""
-    once = list({(picture.digest, picture.case_id): picture for picture in reversed(pictures)}.values())[::-1]
+    same: dict[str, list[Picture]] = {}
+    for picture in pictures:
+        same.setdefault(picture.digest, []).append(picture)
+    once = [copies[0] for copies in same.values()]
     if not once:
         return
-    for rows in similar_groups(np.stack([picture.thumbnail for picture in once])):
-        by_case = {once[row].case_id: once[row] for row in reversed(rows)}
-        group = [by_case[case_id] for case_id in reversed(by_case)]
-        if len({picture.digest for picture in group}) > 1:
-            _note_shared_by_cases(audit, "almost the same picture", group, class_of)
+    thumbnails = np.stack([picture.thumbnail for picture in once])
+    for rows in similar_groups(thumbnails, modalities=[picture.modality for picture in once]):
+        by_case: dict[str, Picture] = {}
+        for row in rows:
+            for picture in same[once[row].digest]:
+                by_case.setdefault(picture.case_id, picture)
+        if len({picture.digest for picture in by_case.values()}) > 1:
+            _note_shared_by_cases(audit, "almost the same picture", list(by_case.values()), class_of)
 
 
 def _note_shared_by_cases(audit: Audit, what: str, pictures: Sequence[Picture], class_of: Mapping[str, str]) -> None:
