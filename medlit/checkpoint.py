@@ -10,10 +10,14 @@ from torch import Tensor
 from medlit.errors import CheckpointMismatchError, ConfigurationError, WeightsNotFoundError
 from medlit.models.base import AdaptedClassifier
 from medlit.models.unimodal import PASS
+from medlit.models.variables import VARIABLES
 from medlit.models.weights import read_file
 
 FORMAT_VERSION = 1
 """Version of the layout written here; raised whenever an older reader would misread it."""
+
+VARIABLE_ENCODER = "backbone.variable_encoder."
+"""Prefix of the tensors of clinical variables in a model."""
 
 TASK_PREFIX = "model."
 """Prefix of the model's tensors in the state dict of a task."""
@@ -109,8 +113,10 @@ def check_info(
         "class_names": None if class_names is None else list(class_names),
         **model.settings(),
     }
+    trained.setdefault("variables", [])
+    ours["variables"] = model.variables if VARIABLES in ours["modalities"] else []
     for name, value in ours.items():
-        known = name in settings or None not in (value, trained.get(name))
+        known = name in (*settings, "variables") or None not in (value, trained.get(name))
         if known and trained[name] != value:
             raise CheckpointMismatchError(f"{source}: trained with {name} {trained[name]}, here it is {value}")
 
@@ -157,6 +163,8 @@ def initialise_from_unimodal(
 ) -> None:
     """Start a multimodal model from unimodal runs: the adapters of each modality's passes, and perhaps a head of it.
 
+    The encoder of clinical variables comes from their own run.
+
     Args:
         model: An ``EarlyInterventionClassifier`` (main heads, projectors and gate stay as they are), or a model of
             other ``passes`` and ``heads``.
@@ -190,6 +198,8 @@ def initialise_from_unimodal(
                 renamed |= {
                     name.replace(f".{PASS}.", f".{own_pass.format(modality)}.", 1): tensor for own_pass in passes
                 }
+            if name.startswith(VARIABLE_ENCODER):
+                renamed[name] = tensor
         if not renamed:
             raise ConfigurationError(
                 "init_from starts adapters, and this model has none (adapter: null): set it to null"
@@ -197,6 +207,7 @@ def initialise_from_unimodal(
         starts = (
             *([] if heads is None else [f"{heads.format(modality)}."]),
             *(f"backbone.passes.{own_pass.format(modality)}." for own_pass in passes),
+            *([VARIABLE_ENCODER] if modality == VARIABLES else []),
         )
         check_tensors({name: own[name] for name in own if name.startswith(starts)}, renamed, source=str(path))
         new |= renamed

@@ -16,6 +16,7 @@ from medlit.checkpoint import (
     trainable_state,
 )
 from medlit.errors import CheckpointMismatchError, WeightsNotFoundError
+from medlit.models.variables import VARIABLES
 from medlit.peft import MoRConfig
 from tests.medlit.models.small import early_intervention, pictures, randomise_adapters, unimodal
 
@@ -141,6 +142,40 @@ def test_early_intervention_starts_from_a_unimodal_run_of_each_modality(tmp_path
         ):
             assert torch.equal(tensor, other)
     assert torch.equal(model.main_heads["clinic"].weight, main_heads)
+
+
+def with_variables(names, seed=0):
+    return early_intervention(modalities=("clinic", VARIABLES), variables=names, seed=seed)
+
+
+def test_variables_make_the_round_trip_and_others_are_refused():
+    trained, fresh = randomise_adapters(with_variables(["age", "sex=female"])), with_variables(["age", "sex=female"], 5)
+    restore(fresh, *kept(trained), source="a.ckpt")
+    images = {**pictures(modalities=["clinic"]), VARIABLES: torch.tensor([[[0.5, torch.nan]]] * 3)}
+    assert torch.equal(trained(images).fused, fresh(images).fused)
+    with pytest.raises(
+        CheckpointMismatchError, match=r"variables \['age', 'sex=female'\], here it is \['age', 'site'\]"
+    ):
+        restore(with_variables(["age", "site"]), *kept(trained), source="a.ckpt")
+
+
+def test_the_encoder_of_variables_comes_from_their_own_run(tmp_path):
+    clinic, variables = (
+        randomise_adapters(unimodal(modality="clinic")),
+        randomise_adapters(unimodal(modality=VARIABLES, variables=["age"], seed=3)),
+    )
+    paths = {
+        "clinic": write_checkpoint(clinic, tmp_path / "clinic.ckpt"),
+        VARIABLES: write_checkpoint(variables, tmp_path / "variables.ckpt"),
+    }
+    model, other = with_variables(["age"]), with_variables(["site"])
+    initialise_from_unimodal(model, paths)
+    images = {**pictures(modalities=["clinic"]), VARIABLES: torch.tensor([[[0.5]]] * 3)}
+    torch.testing.assert_close(model(images).auxiliary[VARIABLES], variables(images).logits)
+    torch.testing.assert_close(model(images).auxiliary["clinic"], clinic(images).logits)
+    initialise_from_unimodal(other, {"clinic": paths["clinic"]})
+    with pytest.raises(CheckpointMismatchError, match=r"trained with variables \['age'\], here it is \['site'\]"):
+        initialise_from_unimodal(other, paths)
 
 
 def test_a_unimodal_run_of_another_modality_is_refused(tmp_path):

@@ -20,19 +20,21 @@ ADAPTERS = {
 
 
 def slow_early_intervention(model, images, masks):
-    """Section 3 of the method, case by case and image by image."""
-    names = model.modalities
+    """Section 3 of the method, case by case and image by image, over the modalities that a case has."""
+    places = {name: place for place, name in enumerate(model.modalities)}
 
-    def cls(view, image, tokens):
-        extra = tokens[None] if tokens is not None else None
-        return view(image[None], extra, insert_at=model.intervene_at)[0, 0]
+    def embed(view, image, tokens):
+        values = model.backbone.variable_encoder(image[None]) if image.ndim == 1 else image[None]
+        output = view(values, torch.stack(tokens)[None] if tokens else None, insert_at=model.intervene_at)
+        return view.summary(output, num_patches=1 if image.ndim == 1 else None)[0]
 
     rows = []
-    for case in range(len(images[names[0]])):
-        mine = {name: images[name][case][masks[name][case]] for name in names}
+    for case in range(len(next(iter(images.values())))):
+        mine = {name: images[name][case][masks[name][case]] for name in model.modalities if masks[name][case].any()}
+        names = list(mine)
         auxiliary, reference, main, steered = {}, {}, {}, {}
         for name in names:
-            embeddings = [cls(model.backbone.passes[f"auxiliary_{name}"], image, None) for image in mine[name]]
+            embeddings = [embed(model.backbone.passes[f"auxiliary_{name}"], image, []) for image in mine[name]]
             auxiliary[name] = torch.stack([model.auxiliary_heads[name](e) for e in embeddings]).amax(0)
             reference[name] = torch.stack(embeddings).amax(0)
         for target in names:
@@ -43,12 +45,28 @@ def slow_early_intervention(model, images, masks):
                     x = layer_norm(reference[other], norm.normalized_shape, norm.weight, norm.bias, 1e-6)
                     tokens.append(second(gelu(first(x))))
             view = model.backbone.passes[f"main_{target}"]
-            steered[target] = torch.stack([cls(view, image, torch.stack(tokens)) for image in mine[target]]).mean(0)
+            steered[target] = torch.stack([embed(view, image, tokens) for image in mine[target]]).mean(0)
             main[target] = model.main_heads[target](steered[target])
-        gate = model.gate(torch.cat([steered[name] for name in names])).softmax(0)
-        fused = sum(weight * main[name] for weight, name in zip(gate, names, strict=True))
+        weight = model.gate.weight.view(len(places), len(places), -1)  # by weighed modality, and by modality seen
+        scores = [
+            model.gate.bias[places[a]] + sum(weight[places[a], places[b]] @ steered[b].detach() for b in names)
+            for a in names
+        ]
+        gate = dict(zip(names, torch.stack(scores).softmax(0), strict=True))
+        fused = sum(gate[name] * main[name].detach() for name in names)
         rows.append((fused, auxiliary, main, gate))
     return rows
+
+
+def assert_equal_to_the_slow_form(output, rows, modalities, **tolerance):
+    for case, (fused, auxiliary, main, gate) in enumerate(rows):
+        torch.testing.assert_close(output.fused[case], fused, **tolerance)
+        for place, name in enumerate(modalities):
+            assert bool(output.present[case, place]) == (name in main)
+            found = (output.auxiliary[name][case], output.main[name][case], output.gate[case, place])
+            nothing = tuple(torch.zeros_like(value) for value in found)
+            expected = (auxiliary[name], main[name], gate[name]) if name in main else nothing
+            torch.testing.assert_close(found, expected, **tolerance)
 
 
 @pytest.mark.parametrize("names", [("clinic", "derm"), ("axial", "coronal", "sagittal")])
@@ -58,13 +76,18 @@ def test_equals_the_method_written_out(names, backbone, intervene_at):
     model = randomise_adapters(early_intervention(modalities=names, backbone=backbone, intervene_at=intervene_at))
     images = pictures(modalities=names, cases=2, per_case=3)
     masks = {name: torch.tensor([[True, True, False], [True, True, True]]) for name in names}
-    output = model(images, masks)
-    for case, (fused, auxiliary, main, gate) in enumerate(slow_early_intervention(model, images, masks)):
-        torch.testing.assert_close(output.fused[case], fused, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(output.gate[case], gate, rtol=1e-4, atol=1e-5)
-        for name in names:
-            torch.testing.assert_close(output.auxiliary[name][case], auxiliary[name], rtol=1e-4, atol=1e-5)
-            torch.testing.assert_close(output.main[name][case], main[name], rtol=1e-4, atol=1e-5)
+    rows = slow_early_intervention(model, images, masks)
+    assert_equal_to_the_slow_form(model(images, masks), rows, names, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("intervene_at", range(4))
+def test_tokens_may_join_before_any_block(intervene_at):
+    options = {"model_args": {"depth": 4, "embed_dim": 32, "num_heads": 2}, "intervene_at": intervene_at}
+    model = randomise_adapters(early_intervention(**options))
+    images = pictures(cases=2)
+    masks = {name: torch.ones(2, 1, dtype=torch.bool) for name in images}
+    rows = slow_early_intervention(model, images, masks)
+    assert_equal_to_the_slow_form(model(images), rows, model.modalities, rtol=1e-4, atol=1e-5)
 
 
 def test_padding_changes_nothing():
