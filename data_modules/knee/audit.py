@@ -54,7 +54,7 @@ def audit_mrnet(root: str | Path, *, allow_missing: bool = False, track: Track =
     exams = {split: _scan(audit, root, split) for split in OFFICIAL_SPLITS}
     _audit_overlap(audit, exams)
     _count(audit, exams)
-    _compare_with_release(audit, exams)
+    compare_with_release(audit, exams)
     patients = (
         "exams of one patient may be on both sides of the validation set cut from train: leakage cannot be excluded"
     )
@@ -143,8 +143,13 @@ def _positives(exams: Sequence[Exam]) -> dict[str, int]:
     return {name: sum(label[column] for label in labels) for column, name in enumerate(LABELS)}
 
 
-def _compare_with_release(audit: Audit, exams: Mapping[OfficialSplit, Sequence[Exam]]) -> None:
-    """Say whether exams and labels count as in the release; of tables of another length nothing is compared."""
+def compare_with_release(audit: Audit, exams: Mapping[OfficialSplit, Sequence[Exam]]) -> None:
+    """Say whether exams and labels count as in the release; of tables of another length nothing is compared.
+
+    Args:
+        audit: Where findings go.
+        exams: By official split.
+    """
     lengths = {split: len(exams[split]) for split in OFFICIAL_SPLITS}
     if lengths != OFFICIAL_EXAMS:
         here, there = (
