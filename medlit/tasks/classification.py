@@ -18,6 +18,7 @@ from medlit.errors import CheckpointMismatchError, ConfigurationError
 from medlit.models.base import AdaptedClassifier
 from medlit.report.table import result_table
 from medlit.tasks.checks import blame, check_monitors, refuse_non_finite_logits, refuse_non_finite_loss
+from medlit.tasks.fidelity import Fidelity, as_written, validate_before_training
 from medlit.tasks.figures import SubsetFigures, absent_counts, head_figures, subset_figures
 from medlit.tasks.results import CaseResults, gather
 from medlit.tasks.schedules import scheduler_config
@@ -52,6 +53,7 @@ class ClassificationTask(LightningModule, ABC):
         use_class_weights: Weigh the classes in the training loss by the data's class weights; evaluation never does.
         variables: Names of the clinical variables; from the data.
         test_subsets: Whether a test also says what the model makes of fewer modalities than it has.
+        fidelity: Validate and test as the paper's method would, or as its released code does (docs/fidelity.md).
 
     Raises:
         ConfigurationError: If settings contradict.
@@ -80,6 +82,7 @@ class ClassificationTask(LightningModule, ABC):
         use_class_weights: bool,
         variables: Sequence[str] = (),
         test_subsets: bool = False,
+        fidelity: Fidelity = "paper",
     ) -> None:
         super().__init__()
         if class_names is not None and len(class_names) != num_classes:
@@ -87,7 +90,7 @@ class ClassificationTask(LightningModule, ABC):
         self.modalities = list(modalities)
         self.multi_label = multi_label
         self.use_class_weights = use_class_weights
-        self.test_subsets = test_subsets
+        self.test_subsets, self.fidelity = test_subsets, fidelity
         self._given_class_names = class_names
         self.class_names = class_names or [str(index) for index in range(num_classes)]
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
@@ -137,6 +140,10 @@ class ClassificationTask(LightningModule, ABC):
     def on_fit_start(self) -> None:
         """Train in training mode, whatever was done with the task before."""
         self.train()  # Lightning trains a task that was tested before in evaluation mode
+
+    def on_train_start(self) -> None:
+        """Validate before the first step where the released code does."""
+        validate_before_training(self.trainer, self.fidelity)
 
     def configure_optimizers(self) -> OptimizerConfig | OptimizerLRSchedulerConfig:
         """The optimizer of the trainable parameters, and its schedule."""
@@ -245,12 +252,12 @@ class ClassificationTask(LightningModule, ABC):
         known = results.labelled()
         if known.label is None or not known.case_id:
             raise ConfigurationError(f"no case of the {stage} set has a label; without labels use predict")
-        label = known.label.to(self.device)
-        terms = self.loss(self.output_of(known), label)
+        terms = self.loss(self.output_of(known), known.label.to(self.device))
         named = {"loss" if name == "total" else name: float(term) for name, term in terms.items()}
         self._log(f"{stage}/", named, in_bar="loss")
         if unlabelled := len(results.case_id) - len(known.case_id):
             self._log(f"{stage}/", {"cases_without_label": float(unlabelled)})
+        known = as_written(known) if stage == "test" and self.fidelity == "code" else known
         self.figures = head_figures(known, self.modalities, class_names=self.class_names, every_head=stage == "test")
         for index, (head, figures) in enumerate(self.figures.items()):
             self._log(f"{stage}/" if index == 0 else f"{stage}/{head}/", figures, in_bar="map" if index == 0 else None)

@@ -15,6 +15,7 @@ from medlit.losses import EarlyInterventionLoss
 from medlit.models.early_intervention import EarlyInterventionOutput
 from medlit.tasks.checks import check_names
 from medlit.tasks.classification import ClassificationTask, ModelFactory
+from medlit.tasks.fidelity import Fidelity
 from medlit.tasks.results import CaseResults
 
 FUSED = "fused"
@@ -39,7 +40,8 @@ class EarlyInterventionTask(ClassificationTask):
         scheduler_interval: Whether the schedule counts steps or epochs.
         prior: Factor on each modality's loss in the choice of the gate's target, by modality; small for one known to be
             better, 1 for one left out. null: all alike.
-        fidelity: The gate's loss as the paper says, or as the released code computes it.
+        fidelity: What the paper says, or what its released code computes: the gate's loss, the first validation, the
+            decimals of a test (docs/fidelity.md).
         fused: Weight of the fused term of the loss.
         auxiliary: Weight of the auxiliary terms.
         main: Weight of the main terms.
@@ -66,7 +68,7 @@ class EarlyInterventionTask(ClassificationTask):
         scheduler: LRSchedulerCallable | None = None,
         scheduler_interval: Literal["step", "epoch"] = "step",
         prior: dict[str, float] | None = None,
-        fidelity: Literal["paper", "code"] = "paper",
+        fidelity: Fidelity = "paper",
         fused: float = 1.0,
         auxiliary: float = 0.3,
         main: float = 1.0,
@@ -100,6 +102,7 @@ class EarlyInterventionTask(ClassificationTask):
             scheduler_interval=scheduler_interval,
             use_class_weights=use_class_weights,
             test_subsets=test_subsets,
+            fidelity=fidelity,
         )
         self.init_from = dict(init_from or {})
 

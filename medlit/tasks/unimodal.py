@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from medlit.losses import classification_loss
 from medlit.models.unimodal import UnimodalOutput
 from medlit.tasks.classification import ClassificationTask, ModelFactory
+from medlit.tasks.fidelity import Fidelity
 from medlit.tasks.results import CaseResults
 
 
@@ -28,6 +29,8 @@ class UnimodalTask(ClassificationTask):
         scheduler: Makes the learning-rate schedule of the optimizer; null: constant.
         scheduler_interval: Whether the schedule counts steps or epochs.
         use_class_weights: Weigh the classes in the training loss by the data's class weights; evaluation never does.
+        fidelity: What the paper says, or what its released code computes: the first validation, the decimals of a test
+            (docs/fidelity.md).
 
     Raises:
         ConfigurationError: If settings contradict.
@@ -47,6 +50,7 @@ class UnimodalTask(ClassificationTask):
         scheduler: LRSchedulerCallable | None = None,
         scheduler_interval: Literal["step", "epoch"] = "step",
         use_class_weights: bool = False,
+        fidelity: Fidelity = "paper",
     ) -> None:
         super().__init__(
             modalities=modalities,
@@ -61,6 +65,7 @@ class UnimodalTask(ClassificationTask):
             scheduler=scheduler,
             scheduler_interval=scheduler_interval,
             use_class_weights=use_class_weights,
+            fidelity=fidelity,
         )
 
     def heads(self, output: UnimodalOutput) -> dict[str, Tensor]:
