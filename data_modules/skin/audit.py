@@ -11,7 +11,15 @@ from data_modules.audit_cases import note_telling_names
 from data_modules.cases import Case, ImageFile
 from data_modules.errors import DataError, DatasetNotFoundError, SplitLeakageError, UnreadableFileError
 from data_modules.images import ImageFolder
-from data_modules.skin.labels import Target, check_target, class_names, class_of, column_of, known_values
+from data_modules.skin.labels import (
+    VARIABLE_VALUES,
+    Target,
+    check_target,
+    class_names,
+    class_of,
+    column_of,
+    known_values,
+)
 from data_modules.skin.tables import (
     INDEXES,
     META,
@@ -25,6 +33,7 @@ from data_modules.skin.tables import (
 from data_modules.splits import Split
 from data_modules.synthetic.tree import MARKER
 from data_modules.table import Table
+from data_modules.variables import Variables
 
 OFFICIAL_ROWS = 1011
 OFFICIAL_COUNTS: Mapping[str, Mapping[str, int]] = {
@@ -62,6 +71,7 @@ def audit_derm7pt(root: str | Path, *, target: Target = "diagnosis", track: Trac
     if (root / MARKER).is_file():
         audit.add("note", "look-alike", ["drawn by medlit: figures say nothing about medicine"])
     _audit_cells(audit, table, target)
+    _audit_variables(audit, table)
     splits = _audit_splits(audit, root, rows=len(table))
     split_of = {row: split for split, indexes in splits.items() for row in indexes}
     _audit_labels(audit, table, target, split_of)
@@ -104,6 +114,20 @@ def _audit_other_targets(audit: Audit, table: Table, columns: Sequence[str]) -> 
             message = f"{META}, column {column}: {empty} of {len(table)} cells are empty"
             audit.add("quirk", "another target's empty cells", [message])
     audit.add("quirk", "another target's cell that cannot be used", map(str, value_faults(table, columns)))
+
+
+def _audit_variables(audit: Audit, table: Table) -> None:
+    """Clinical variables are one more modality for those who choose it: what is odd about them is a quirk."""
+    absent = [column for column in VARIABLE_VALUES if column not in table.columns]
+    messages = [f"{META}: no column {column!r}, no clinical variable to read" for column in absent]
+    audit.add("quirk", "missing column", messages)
+    for column in VARIABLE_VALUES:
+        empty = sum(value is None for value in table.columns.get(column, ()))
+        if empty:
+            message = f"{META}, column {column}: {empty} of {len(table)} cells are empty, unknown to the model"
+            audit.add("quirk", "a clinical variable's empty cells", [message])
+    variables = Variables(VARIABLE_VALUES, name="Derm7pt")
+    audit.add("quirk", "a clinical variable's cell that cannot be used", map(str, variables.faults(table)))
 
 
 def _audit_splits(audit: Audit, root: Path, *, rows: int) -> dict[Split, list[int]]:

@@ -143,6 +143,18 @@ def test_a_column_is_needed_for_its_own_target_alone(root):
     assert faults(root) == {"missing column": ["meta/meta.csv: no column 'diagnosis'; copy it anew from release_v0"]}
 
 
+def test_clinical_variables_are_counted_and_their_unknown_values_listed(root):
+    set_cell(root, 20, "sex", "")
+    set_cell(root, 21, "location", "bakc")
+    audit = audit_derm7pt(root)
+    assert audit.sound
+    quirks = audit.by_kind("quirk")
+    (empty,) = quirks["a clinical variable's empty cells"]
+    assert "column sex: 1 of" in empty
+    (unknown,) = quirks["a clinical variable's cell that cannot be used"]
+    assert "line 23 (row 21), column location: unknown value 'bakc'; did you mean 'back'?" in unknown
+
+
 def test_an_unknown_target_is_refused(root):
     with pytest.raises(DataSettingsError, match="unknown target 'streak'; did you mean 'streaks'"):
         audit_derm7pt(root, target="streak")

@@ -36,6 +36,19 @@ class TestDerm7pt(DataModuleContract):
             file.unlink()
 
 
+class TestDerm7ptWithVariables(TestDerm7pt):
+    modalities = ("derm", "variables")
+
+    def build(self, root, **settings):
+        return Derm7ptDataModule(root=root, modalities=self.modalities, **settings)
+
+    def remove_labels(self, root):
+        super().remove_labels(root)
+        variables = {"sex": "male", "location": "back", "elevation": ""}
+        rows = [row | variables for row in read_meta(root)]
+        write_meta(root, rows, columns=["case_num", "derm", *variables])
+
+
 @pytest.fixture
 def root(tmp_path):
     return make_derm7pt(tmp_path / "derm7pt")
