@@ -53,8 +53,9 @@ class EarlyInterventionClassifier(AdaptedClassifier):
         pretrained: Take timm's weights from the hub.
         weights: A local file or folder of foundation weights instead.
         model_args: Further arguments of the timm model.
-        adapter: Adapters of each pass, any configuration of PEFT; null: a frozen backbone (linear probe).
-        intervene_at: Block before which the intervention tokens join, 0 to depth - 1.
+        adapter: Adapters of each pass, any configuration of PEFT; null: none (linear probe, or full fine-tuning).
+        train_backbone: Train the backbone's own weights, one encoder by all passes; needs ``adapter: null``.
+        intervene_at: Block before which the intervention tokens join, 0 to depth - 1; negative: counted from the end.
         pad: Pad images to a multiple of the patch size.
         image_mean: RGB mean to normalise by; null: the backbone's own.
         image_std: RGB standard deviation, likewise.
@@ -76,6 +77,7 @@ class EarlyInterventionClassifier(AdaptedClassifier):
         weights: str | None = None,
         model_args: dict[str, Any] | None = None,
         adapter: PeftConfig | None = DEFAULT_ADAPTER,
+        train_backbone: bool = False,
         intervene_at: int = 0,
         pad: bool = False,
         image_mean: Sequence[float] | None = None,
@@ -99,10 +101,16 @@ class EarlyInterventionClassifier(AdaptedClassifier):
             modalities=modalities,
             num_classes=num_classes,
             backbone_name=backbone,
-            backbone=AdaptedBackbone(encoder, passes=passes, adapter=adapter, num_variables=len(variables)),
+            backbone=AdaptedBackbone(
+                encoder,
+                passes=passes,
+                adapter=adapter,
+                train_encoder=train_backbone,
+                num_variables=len(variables),
+            ),
             variables=variables,
         )
-        self.intervene_at = intervene_at
+        self.intervene_at = intervene_at % encoder.depth
         self.auxiliary_heads = nn.ModuleDict({name: nn.Linear(encoder.width, num_classes) for name in self.modalities})
         self.main_heads = nn.ModuleDict({name: nn.Linear(encoder.width, num_classes) for name in self.modalities})
         self.projectors = nn.ModuleDict(
@@ -192,5 +200,7 @@ def _check(modalities: Sequence[str], intervene_at: int, depth: int) -> None:
     """
     if len(modalities) < 2 or len(set(modalities)) < len(modalities):
         raise ConfigurationError(f"Early Intervention needs two or more different modalities, got {list(modalities)}")
-    if not 0 <= intervene_at < depth:
-        raise ConfigurationError(f"intervene_at must be a block from 0 to {depth - 1}, got {intervene_at}")
+    if not -depth <= intervene_at < depth:
+        raise ConfigurationError(
+            f"intervene_at must be a block from 0 to {depth - 1}, got {intervene_at} (-1 is the last block)"
+        )
