@@ -64,6 +64,9 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
         seed: Of the order, the augmentation and the dropout, zero or more.
     """
 
+    name: str
+    """The set's name in messages."""
+
     def __init__(
         self,
         *,

@@ -114,6 +114,7 @@ def class_weights(cases: Sequence[Case], *, num_classes: int, multi_label: bool)
     (N - n_c) / n_c, the ``pos_weight`` of binary cross-entropy. A class without cases counts as having one.
     """
     matrix = label_matrix(cases, num_classes=num_classes)
-    counts = np.maximum(matrix.sum(0), 1)
-    weights = (len(matrix) - counts) / counts if multi_label else len(matrix) / (num_classes * counts)
-    return weights.astype(np.float32)
+    counts: NDArray[np.int64] = np.maximum(matrix.sum(0), 1)
+    if multi_label:
+        return np.asarray((len(matrix) - counts) / counts, dtype=np.float32)
+    return np.asarray(len(matrix) / (num_classes * counts), dtype=np.float32)

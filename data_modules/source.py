@@ -1,4 +1,4 @@
-"""What a set has to say about itself: its name, and the cases of its tables."""
+"""What a set has to say about itself: its modalities, and the cases of its tables."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,6 @@ from data_modules.splits import Split
 class CaseSource(ABC):
     """The part of a DataModule that each set writes: reading its tables."""
 
-    name: str
-    """The set's name in messages."""
     known_modalities: tuple[str, ...]
     """All modalities of the set."""
     images_root: str = "."
