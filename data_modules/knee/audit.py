@@ -176,7 +176,7 @@ def _key(exam: Exam) -> str:
 
 
 def _case(exam: Exam) -> Case:
-    images = {
+    images: dict[str, tuple[ImageFile, ...]] = {
         plane: (ImageFile(path=volume_path(exam.split, plane, exam.exam_id), where=exam.where),) for plane in PLANES
     }
     return Case(case_id=_key(exam), group_id=_key(exam), images=images, label=exam.label, where=exam.where)

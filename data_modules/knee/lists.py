@@ -72,7 +72,7 @@ def _parse(line: str, where: str, *, planes: Sequence[str], allow_missing: bool)
     paths = [path.strip() for path in volumes.split(",")]
     if len(paths) != len(PLANES):
         raise TableError(f"{where}: {len(paths)} volumes where three are named, as in {FORM}")
-    named = dict(zip(PLANES, paths, strict=True))
+    named: dict[str, str] = dict(zip(PLANES, paths, strict=True))
     absent = [plane for plane in planes if not named[plane]]
     if absent and not allow_missing:
         raise TableError(f"{where}: no {absent[0]} volume; fill in its path, or set allow_missing: true")

@@ -51,7 +51,8 @@ def draw_volume(plane: Plane, place: int, *, slices: int, size: int, rng: np.ran
     volume += strength * _fluid(place, x, y, rng) * (grays["fluid"] - volume)
     volume *= 1 + 0.05 * rng.normal() * x  # the coil's sensitivity
     volume += rng.normal(0, 5, volume.shape)
-    return np.clip(volume, 0, 255).astype(np.uint8)
+    gray: NDArray[np.uint8] = np.clip(volume, 0, 255).astype(np.uint8)
+    return gray
 
 
 def _anatomy(plane: Plane, x: Field, y: Field, z: Field, rng: np.random.Generator) -> list[tuple[str, Field]]:
