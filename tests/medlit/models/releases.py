@@ -93,6 +93,15 @@ def biomedclip(width=32, depth=2, tokens=5, **options):
     return filled({**tower, **others}, **options)
 
 
+def lively(model, seed=0):
+    """Away from the first values, under which norms, layer scales and positions tell nothing."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return model.eval()
+
+
 def slow_vit(state, images, *, heads):
     """Tokens after the final norm of a vision transformer, from its released names, head by head."""
 

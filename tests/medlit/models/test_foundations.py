@@ -1,8 +1,9 @@
 """Each model of the field from a file in its released format, against an independent computation of the same."""
 
+from pathlib import Path
+
 import pytest
 import torch
-from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from transformers import Dinov2Config, Dinov2Model, SiglipConfig, SiglipModel, SiglipVisionConfig, SiglipVisionModel
 
@@ -11,6 +12,7 @@ from medlit.losses import EarlyInterventionLoss
 from medlit.models import EarlyInterventionClassifier, VisionEncoder
 from medlit.models.foundations import FOUNDATIONS
 from tests.medlit.models import releases
+from tests.medlit.models.releases import lively
 from tests.medlit.models.small import pictures
 
 VIT = {"depth": 2, "embed_dim": 32, "num_heads": 2}
@@ -25,7 +27,12 @@ RELEASED = {
 }
 """By name: what makes a file, where in it the tensors are, and how the encoder's begin."""
 FAMILIES = [
-    *FOUNDATIONS,
+    "retfound_cfp",
+    "retfound_dinov2_meh",
+    "panderm_base",
+    "rad_dino",
+    "biomedclip",
+    "medsiglip",
     "vit_base_patch14_reg4_dinov2.lvd142m",
     "vit_base_patch16_dinov3.lvd1689m",
     "vit_base_patch16_clip_224.openai",
@@ -50,15 +57,6 @@ def images(size, seed=0):
 def normalised(name, x):
     foundation = FOUNDATIONS[name]
     return (x - torch.tensor(foundation.mean).view(3, 1, 1)) / torch.tensor(foundation.std).view(3, 1, 1)
-
-
-def lively(model, seed=0):
-    """Away from the first values, under which norms, layer scales and positions tell nothing."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
-    return model.eval()
 
 
 @pytest.mark.parametrize("name", RELEASED)
@@ -149,13 +147,70 @@ def full_release(name):
         return {f"vision_model.{k}": tensor for k, tensor in theirs.state_dict().items()}
 
 
+def documented():
+    """The cells of docs/foundation_models.md, by name."""
+    text = (Path(__file__).parents[3] / "docs" / "foundation_models.md").read_text()
+    rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:2] == "| "]
+    table = rows[1 : 1 + len(FOUNDATIONS)]
+    return {name: cells for name, *cells in table}
+
+
+NORMALISATION = {
+    "ImageNet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "CLIP": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "0.5307; 0.2583": ((0.5307,) * 3, (0.2583,) * 3),
+    "0.5; 0.5": ((0.5,) * 3, (0.5,) * 3),
+}
+
+
 @pytest.mark.parametrize("name", FOUNDATIONS)
-def test_every_tensor_of_the_full_size_has_a_place_of_its_shape(name):
+def test_every_tensor_of_the_full_size_has_a_place_of_its_shape_and_the_table_tells_it(name):
+    foundation = FOUNDATIONS[name]
     with torch.device("meta"):
-        model = VisionEncoder(name, img_size=FOUNDATIONS[name].img_size, pretrained=False)
-    converted = FOUNDATIONS[name].convert(full_release(name))
+        model = VisionEncoder(name, img_size=foundation.img_size, pretrained=False)
+    converted = foundation.convert(full_release(name))
     expected = {k: tuple(tensor.shape) for k, tensor in model.vit.state_dict().items()}
     assert {k: tuple(tensor.shape) for k, tensor in converted.items()} == expected
+    sizes = [str(size) for size in (patch(name), foundation.img_size, model.width, model.depth)]
+    place = "by hand" if foundation.repo is None else "hub, gated" if foundation.gated else "hub"
+    architecture, *told, colours, where, licence = documented()[name]
+    assert [architecture, *told, where, licence] == [foundation.architecture, *sizes, place, foundation.licence]
+    assert NORMALISATION[colours] == (foundation.mean, foundation.std)
+
+
+def test_the_table_has_a_row_for_each():
+    assert list(documented()) == list(FOUNDATIONS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "millions"), [("panderm_base", 7.1), ("retfound_cfp", 17.3), ("medsiglip", 21.4)])
+def test_trainable_parameters_are_those_told(name, millions):
+    with torch.device("meta"):
+        model = EarlyInterventionClassifier(
+            modalities=["cfp", "oct"],
+            num_classes=4,
+            img_size=FOUNDATIONS[name].img_size,
+            backbone=name,
+            pretrained=False,
+        )
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    assert round(trainable / 1e6, 1) == millions
+
+
+def test_retfound_green_is_read_by_timms_name_as_documented():
+    """Its README pools the patches after the norm, with no norm after the pooling."""
+    green = VisionEncoder(
+        "vit_small_patch14_reg4_dinov2",
+        img_size=28,
+        pretrained=False,
+        model_args={**VIT, "global_pool": "avg", "fc_norm": False},
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+    )
+    lively(green)
+    x = images(28)
+    tokens = green.vit.forward_features((x - 0.5) / 0.5)
+    torch.testing.assert_close(green.summarise(x), tokens[:, 5:].mean(dim=1))
 
 
 def test_the_full_size_is_that_of_the_release():
@@ -166,12 +221,8 @@ def test_the_full_size_is_that_of_the_release():
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-@pytest.mark.parametrize(
-    "adapter", [None, LoraConfig(r=2, target_modules=["attn.qkv"])], ids=["mor of fc1 and fc2", "lora of qkv"]
-)
-def test_early_intervention_steers_and_trains_every_family(name, adapter):
+def test_early_intervention_steers_and_trains_every_family(name):
     size = 2 * patch(name)
-    options = {} if adapter is None else {"adapter": adapter}
     torch.manual_seed(0)
     model = EarlyInterventionClassifier(
         modalities=["clinic", "derm"],
@@ -181,7 +232,6 @@ def test_early_intervention_steers_and_trains_every_family(name, adapter):
         pretrained=False,
         model_args=VIT,
         intervene_at=1,
-        **options,
     )
     lively(model).train()
     x = pictures(size=size, cases=4)
