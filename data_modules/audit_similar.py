@@ -60,6 +60,8 @@ def similar_groups(thumbnails: NDArray[np.float32], *, modalities: Sequence[str]
     Returns:
         Row numbers in rising order, groups by their first; rows without a partner are in none.
     """
+    if not len(thumbnails):
+        return []
     first_of = list(range(len(thumbnails)))
 
     def root(row: int) -> int:
@@ -79,7 +81,7 @@ def similar_groups(thumbnails: NDArray[np.float32], *, modalities: Sequence[str]
 
 def _same_pairs(thumbnails: NDArray[np.float32], kinds: NDArray[np.intp]) -> NDArray[np.intp]:
     """Pairs of rows that are one picture, (P, 2)."""
-    sums = np.stack([thumbnails[kinds == kind].sum(0) for kind in range(int(kinds.max(initial=-1)) + 1)])
+    sums = np.stack([thumbnails[kinds == kind].sum(0) for kind in range(int(kinds.max()) + 1)])
     counts = np.bincount(kinds)
     pairs = []
     for start in range(0, len(thumbnails), BLOCK):
@@ -93,7 +95,7 @@ def _same_pairs(thumbnails: NDArray[np.float32], kinds: NDArray[np.intp]) -> NDA
         others = np.maximum(counts[kind][:, None] - 1 - both, 1)
         mean = (sums[kind] - a - both * b) / others
         pairs.append(found[(raw >= SURELY_SAME) | (_correlation(a - mean, b - mean) >= SAME)])
-    return np.concatenate(pairs) if pairs else np.empty((0, 2), dtype=np.intp)
+    return np.concatenate(pairs)
 
 
 def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:

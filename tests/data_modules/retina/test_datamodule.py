@@ -1,0 +1,357 @@
+import shutil
+from typing import ClassVar
+
+import albumentations as A
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from data_modules.errors import (
+    DatasetNotFoundError,
+    DataSettingsError,
+    ImageNotFoundError,
+    SplitLeakageError,
+    TableError,
+    UnreadableFileError,
+    UnsafePathError,
+)
+from data_modules.retina import MMCAMDDataModule
+from tests.data_modules.contract import DataModuleContract
+from tests.data_modules.retina.trees import (
+    FOLDERS,
+    SIZES,
+    list_path,
+    make_mmc_amd,
+    plan,
+    read_list,
+    write_list,
+    write_split,
+    write_split_a,
+)
+
+
+class TestMMCAMD(DataModuleContract):
+    class_names = ("normal", "dry_amd", "pcv", "wet_amd")
+    modalities = ("cfp", "oct")
+
+    def make_tree(self, root):
+        return make_mmc_amd(root)
+
+    def build(self, root, **settings):
+        return MMCAMDDataModule(root=root, **settings)
+
+    def remove_labels(self, root):
+        for folder in root.glob("mmc-amd-split*"):
+            shutil.rmtree(folder)
+
+
+@pytest.fixture
+def root(tmp_path):
+    return make_mmc_amd(tmp_path / "mmc")
+
+
+def build(root, *stages, **settings):
+    data = MMCAMDDataModule(root=root, img_size=16, **settings)
+    for stage in stages:
+        data.setup(stage)
+    return data
+
+
+def said(caplog, capsys):
+    return caplog.text + capsys.readouterr().err
+
+
+def take_out(root, split, modality, name):
+    """Drop an image from its list and its labels."""
+    for kind in ("ImageSets", "annotations"):
+        lines = read_list(root, split, kind, modality)
+        write_list(root, split, kind, modality, [line for line in lines if line.split()[0] != name])
+
+
+def test_eyes_in_the_order_of_the_lists_with_sorted_images(root):
+    data = build(root, "fit")
+    for split, cases in data.splits.items():
+        assert [case.case_id for case in cases] == list(plan()[split])
+    eye = next(case for case in data.splits["train"] if len(case.images["cfp"]) == 2)
+    names = [file.path.rpartition("/")[2] for file in eye.images["cfp"]]
+    assert names == [f"f-{eye.case_id}.jpg", f"f-{eye.case_id}_2014.jpg"]
+    assert {case.group_id for case in data.splits["train"]} >= {"ICG-1", "h-0", "3"}
+
+
+def test_fellow_eyes_share_their_group(root):
+    cases = {case.case_id: case for case in build(root, "fit").splits["train"]}
+    assert cases["d-ICG-1-l"].group_id == cases["p-ICG-1-r"].group_id == "ICG-1"
+    assert cases["d-ICG-1-l"].label != cases["p-ICG-1-r"].label
+
+
+@pytest.mark.parametrize("images", ["mmc-amd/ImageData", "ImageData"])
+@pytest.mark.parametrize("folders", [FOLDERS, {"cfp": "cfp-448x448", "oct": "oct"}])
+def test_both_spellings_of_the_folders(tmp_path, images, folders):
+    root = make_mmc_amd(tmp_path / "mmc", images=images)
+    for modality, folder in FOLDERS.items():
+        (root / images / folder).rename(root / images / folders[modality])
+    sample = build(root, "fit").dataset("train")[0]
+    assert sample["images"]["oct"].shape == (1, 3, 16, 16)
+
+
+def test_images_may_be_linked_as_the_release_advises(root, tmp_path):
+    (root / "ImageData").rename(tmp_path / "elsewhere")
+    (root / "ImageData").symlink_to(tmp_path / "elsewhere")
+    assert len(build(root, "fit").dataset("train")[0]["images"]) == 2
+
+
+def test_splits_in_a_folder_of_their_own(root):
+    (root / "mmc-amd-splitAP").mkdir()
+    for split in SIZES:
+        (root / f"mmc-amd-splitAP-{split}").rename(root / f"mmc-amd-splitAP/mmc-amd-splitAP-{split}")
+    assert {split: len(cases) for split, cases in build(root, "fit").splits.items()} == SIZES
+
+
+def test_evaluation_takes_the_first_image_and_training_any(root):
+    data = build(root, "fit", eval_transform=[A.NoOp()], train_transform=[A.NoOp()])
+    row, eye = next((i, case) for i, case in enumerate(data.splits["train"]) if len(case.images["oct"]) == 3)
+    scans = [
+        torch.from_numpy(np.array(Image.open(root / "ImageData" / file.path)).transpose(2, 0, 1) / np.float32(255))
+        for file in eye.images["oct"]
+    ]
+    assert torch.equal(data.dataset("train")[row]["images"]["oct"][0], scans[0])
+    training = data.dataset("train", training=True)
+    drawn = [training[row, seed]["images"]["oct"] for seed in range(20)]
+    assert all(len(images) == 1 for images in drawn)
+    assert all(any(torch.equal(images[0], scan) for images in drawn) for scan in scans)
+    assert torch.equal(training[row, 5]["images"]["oct"], drawn[5])
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_all_images_of_an_eye(root, training):
+    data = build(root, "fit", images_per_case="all")
+    counts = [len(data.dataset("train", training=training)[i]["images"]["oct"]) for i in range(SIZES["train"])]
+    assert counts == [len(files["oct"]) for files in plan()["train"].values()]
+    batch = next(iter(data.test_dataloader()))
+    assert batch["image_mask"]["oct"].sum(1).tolist() == [len(files["oct"]) for files in plan()["test"].values()]
+
+
+class TestMissing:
+    """Eyes with one modality alone: left out and counted, or kept."""
+
+    @pytest.fixture
+    def root(self, root):
+        take_out(root, "train", "cfp", "f-h-0_7")
+        take_out(root, "train", "oct", "o-h-4_12")
+        take_out(root, "train", "oct", "o-h-4_40")
+        return root
+
+    @pytest.mark.parametrize("modalities", [["cfp", "oct"], ["cfp"]])
+    def test_left_out_whatever_the_modalities(self, root, modalities, caplog, capsys):
+        data = build(root, "fit", modalities=modalities)
+        ids = {case.case_id for case in data.splits["train"]}
+        assert len(ids) == 10
+        assert not {"h-0", "h-4"} & ids
+        assert "2 of 24 eyes lack cfp or oct and are left out" in said(caplog, capsys)
+
+    def test_kept_where_one_may_be_missing(self, root):
+        data = build(root, "fit", allow_missing=True)
+        cases = {case.case_id: case for case in data.splits["train"]}
+        assert len(cases) == 12
+        assert list(cases["h-0"].images) == ["oct"]
+        assert list(cases["h-4"].images) == ["cfp"]
+        assert len(data.dataset("train")[0]["images"]) in (1, 2)
+
+    def test_one_modality_alone_needs_no_list_of_the_other(self, root):
+        for split in SIZES:
+            for kind in ("ImageSets", "annotations"):
+                list_path(root, split, kind, "oct").unlink()
+        shutil.rmtree(root / "ImageData" / FOLDERS["oct"])
+        assert len(build(root, "fit", modalities=["cfp"], allow_missing=True).splits["train"]) == 11
+
+    def test_prediction_of_all_images_in_the_folders(self, root):
+        for folder in root.glob("mmc-amd-split*"):
+            shutil.rmtree(folder)
+        (root / "ImageData" / FOLDERS["cfp"] / "f-h-0_7.jpg").unlink()
+        ids = [case.case_id for case in build(root, "predict", predict_split="all").splits["all"]]
+        assert len(ids) == 23
+        assert len(build(root, "predict", predict_split="all", allow_missing=True).splits["all"]) == 24
+        assert len(build(root, "predict", predict_split="all", modalities=["oct"]).splits["all"]) == 24
+
+
+class TestSplitA:
+    """Fellow eyes in different splits: refused unless allowed by hand."""
+
+    @pytest.fixture
+    def root(self, root):
+        write_split_a(root)
+        return root
+
+    def test_refused_before_anything_is_read(self, tmp_path):
+        with pytest.raises(SplitLeakageError, match=r"split A .*allow_patient_leakage: true"):
+            build(tmp_path / "nowhere", split="A")
+
+    def test_allowed_and_counted(self, root, caplog, capsys):
+        data = build(root, "fit", split="A", allow_patient_leakage=True)
+        assert len(data.splits["test"]) == 9
+        assert "eyes of 3 of 19 patients are in several splits" in said(caplog, capsys)
+
+    def test_folds_keep_patients_whole(self, root):
+        data = build(root, "fit", split="A", num_folds=3, fold=0)
+        patients = [{case.group_id for case in cases} for cases in data.splits.values()]
+        assert sum(map(len, patients)) == len(set().union(*patients)) == 19
+
+    def test_split_ap_with_a_shared_patient_is_refused(self, root):
+        eyes = plan()["test"] | {"w-ICG-1": plan()["train"]["p-ICG-1-r"]}
+        eyes["w-ICG-1"] = {"cfp": ["f-w-ICG-1"], "oct": ["o-w-ICG-1"]}
+        write_split(root, "test", eyes)
+        with pytest.raises(SplitLeakageError, match=r"splitAP-train and mmc-amd-splitAP-test share group 'ICG-1'"):
+            build(root, "fit")
+
+
+class TestListFiles:
+    """Lists of the form cfp[ cfp...],oct[ oct...]<TAB>label."""
+
+    FILES: ClassVar = {split: f"lists/{split}.txt" for split in SIZES}
+    LABELS: ClassVar = dict(zip("hdpw", ("no_amd", "dry_amd", "pcv", "wet_amd"), strict=True))
+
+    @pytest.fixture
+    def root(self, root):
+        for folder in root.glob("mmc-amd-split*"):
+            shutil.rmtree(folder)
+        (root / "lists").mkdir()
+        for split, eyes in plan().items():
+            lines = [
+                f"{' '.join(files['cfp'])},{' '.join(f'{name}.jpg' for name in files['oct'])}\t{self.LABELS[eye[0]]}"
+                for eye, files in eyes.items()
+            ]
+            (root / self.FILES[split]).write_text("\n".join(lines) + "\n")
+        return root
+
+    def change(self, root, line, text, split="train"):
+        lines = (root / self.FILES[split]).read_text().splitlines()
+        lines[line - 1] = text
+        (root / self.FILES[split]).write_text("\n".join(lines))
+
+    def test_the_same_cases_as_the_official_lists(self, root, tmp_path):
+        listed = build(root, "fit", list_files=self.FILES)
+        official = build(make_mmc_amd(tmp_path / "official"), "fit")
+        for split in SIZES:
+            for a, b in zip(listed.splits[split], official.splits[split], strict=True):
+                assert (a.case_id, a.group_id, a.label, list(a.images)) == (
+                    b.case_id,
+                    b.group_id,
+                    b.label,
+                    list(b.images),
+                )
+        assert {"lists/train.txt", "lists/val.txt", "lists/test.txt"} < listed.data_hashes().keys()
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("f-h-0_7 o-h-0_12\tno_amd", "train.txt line 1: .*not of the form"),
+            (",\tno_amd", "train.txt line 1: no image"),
+            ("f-h-0_7,o-h-0_12\tno_md", "train.txt line 1: unknown label 'no_md'; did you mean 'no_amd'"),
+        ],
+    )
+    def test_a_line_that_cannot_be_used(self, root, text, words):
+        self.change(root, 1, text)
+        with pytest.raises(TableError, match=words):
+            build(root, "fit", list_files=self.FILES)
+
+    def test_paths_with_folders_and_lines_without_label(self, root):
+        self.change(root, 1, f"ImageData/{FOLDERS['cfp']}/f-h-18_7.jpg,{FOLDERS['oct']}/o-h-18_12.jpg", "test")
+        data = build(root, "predict", list_files=self.FILES)
+        assert data.splits["test"][0].label is None
+        assert len(next(iter(data.predict_dataloader()))["case_id"]) == 6
+        with pytest.raises(TableError, match=r"test.txt line 1: no label"):
+            build(root, "test", list_files=self.FILES)
+
+    @pytest.mark.parametrize(
+        ("files", "words"),
+        [
+            ({"train": "a.txt", "val": "b.txt"}, "lacks 'test'"),
+            ({**FILES, "tets": "a.txt"}, "names 'tets'; did you mean 'test'"),
+            ({**FILES, "test": "../a.txt"}, "not below the root"),
+        ],
+    )
+    def test_settings_that_cannot_work(self, files, words):
+        with pytest.raises(DataSettingsError, match=words):
+            MMCAMDDataModule(list_files=files)
+
+    def test_a_path_that_leaves_the_images(self, root):
+        self.change(root, 1, "../../etc/passwd.jpg,o-h-0_12\tno_amd")
+        with pytest.raises(UnsafePathError, match=r"train.txt line 1.*leaves"):
+            build(root, "fit", list_files=self.FILES)
+
+
+class TestBadData:
+    """Errors name file, line and value."""
+
+    def test_an_id_that_names_no_file(self, root):
+        (root / "ImageData" / FOLDERS["oct"] / "o-h-0_12.jpg").unlink()
+        with pytest.raises(ImageNotFoundError, match=r"train/ImageSets/oct.txt line 1: no file .*o-h-0_12.jpg"):
+            build(root, "fit")
+
+    def test_labels_of_the_modalities_that_contradict(self, root):
+        write_list(
+            root, "train", "annotations", "cfp", ["f-h-0_7 2", *read_list(root, "train", "annotations", "cfp")[1:]]
+        )
+        words = r"annotations/oct.txt line 1: eye 'h-0' is normal, but .*annotations/cfp.txt line 1 says pcv"
+        with pytest.raises(TableError, match=words):
+            build(root, "fit")
+
+    @pytest.mark.parametrize(
+        ("line", "words"),
+        [
+            ("f-h-0_7 4", "cfp.txt line 1: unknown label '4'; allowed are 0"),
+            ("f-h-99_7 0", "cfp.txt line 1: 'f-h-99_7.jpg' is no image of the list"),
+        ],
+    )
+    def test_a_label_that_cannot_be_used(self, root, line, words):
+        write_list(root, "train", "annotations", "cfp", [line, *read_list(root, "train", "annotations", "cfp")[1:]])
+        with pytest.raises(TableError, match=words):
+            build(root, "fit")
+
+    def test_labels_without_ids_are_taken_in_order(self, root):
+        words = [line.split()[-1] for line in read_list(root, "train", "annotations", "cfp")]
+        before = [case.label for case in build(root, "fit").splits["train"]]
+        write_list(root, "train", "annotations", "cfp", words)
+        assert [case.label for case in build(root, "fit").splits["train"]] == before
+        write_list(root, "train", "annotations", "cfp", words[:-1])
+        with pytest.raises(TableError, match=r"cfp.txt: 12 labels for the 13 images"):
+            build(root, "fit")
+
+    def test_an_image_twice(self, root):
+        write_list(root, "train", "ImageSets", "cfp", ["f-h-0_7", *read_list(root, "train", "ImageSets", "cfp")])
+        with pytest.raises(TableError, match=r"cfp.txt line 2: 'f-h-0_7' is in .*cfp.txt line 1 too"):
+            build(root, "fit")
+
+    def test_no_labels_to_train_on(self, root):
+        list_path(root, "val", "annotations", "oct").unlink()
+        with pytest.raises(DatasetNotFoundError, match=r"no mmc-amd-splitAP-val/annotations/oct.txt below"):
+            build(root, "fit")
+
+    def test_prediction_of_a_split_needs_its_image_lists_alone(self, root):
+        for split in ("train", "val"):
+            shutil.rmtree(root / f"mmc-amd-splitAP-{split}")
+        shutil.rmtree(root / "mmc-amd-splitAP-test/annotations")
+        data = build(root, "predict")
+        assert [case.case_id for case in data.splits["test"]] == list(plan()["test"])
+        assert all("label" not in batch for batch in data.predict_dataloader())
+
+    def test_no_images(self, root):
+        (root / "ImageData" / FOLDERS["oct"]).rename(root / "ImageData/scans")
+        with pytest.raises(DatasetNotFoundError, match=r"none of the folders oct-median3x3-448x448, .*ImageData"):
+            build(root, "fit")
+
+    def test_one_folder_down(self, root):
+        with pytest.raises(DatasetNotFoundError, match=f"one folder down: use root {root}"):
+            build(root.parent, "fit")
+
+    def test_a_list_far_too_large(self, root, monkeypatch):
+        monkeypatch.setattr("data_modules.retina.lists.MAX_BYTES", 10)
+        with pytest.raises(UnreadableFileError, match=r"larger than 10 bytes"):
+            build(root, "fit")
+
+
+def test_which_folder_is_read_where_both_are_there(root, caplog, capsys):
+    shutil.copytree(root / "ImageData" / FOLDERS["oct"], root / "ImageData/oct")
+    build(root, "fit")
+    assert "oct is read from oct-median3x3-448x448, not from oct" in said(caplog, capsys)
