@@ -27,7 +27,7 @@ def settings(overlay):
     found = yaml.safe_load((OVERLAYS / f"{overlay}.yaml").read_text())["model"]["init_args"]["model"]["init_args"]
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--adapter", type=PeftConfig | None, default=None)
-    adapter = parser.instantiate_classes(parser.parse_object({"adapter": found["adapter"]})).adapter
+    adapter = parser.instantiate(parser.parse_object({"adapter": found["adapter"]})).adapter
     return {**found, "adapter": adapter}
 
 
