@@ -1,4 +1,4 @@
-"""Every shipped experiment parses, alone and with every overlay, and says what it reproduces."""
+"""Every shipped experiment, overlay and recipe parses, fits what it claims to fit, and says what it reproduces."""
 
 import copy
 from pathlib import Path
@@ -7,34 +7,93 @@ import pytest
 import yaml
 
 from medlit import lightning_cli
+from medlit.commands.demo import MODALITIES
+from medlit.recipes.plan import plan
+from medlit.recipes.published import read_published
+from medlit.recipes.recipe import read_recipe
 from medlit.tasks import PaperCyclicLR
 
-EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+ROOT = Path(__file__).parents[1]
+EXPERIMENTS = ROOT / "experiments"
 FILES = sorted(EXPERIMENTS.rglob("*.yaml"))
 OVERLAYS = [path for path in FILES if path.parent.name == "overlays"]
-WHOLE = [path for path in FILES if path not in OVERLAYS]
+RECIPES = [path for path in FILES if path.parent.name == "recipes"]
+WHOLE = [path for path in FILES if path.parent == EXPERIMENTS]
+KINDS = {kind: [path for path in WHOLE if path.name.startswith(f"{kind}_")] for kind in ("unimodal", "ei", "fusion")}
+TINY = EXPERIMENTS / "overlays" / "tiny.yaml"
+
+CASES = {"derm7pt": 5 * 256, "mmc_amd": 4 * 292, "mrnet": 5 * 387}
+"""By set, balanced training cases of an epoch; of MRNet as its experiments estimate them."""
+SIZES = {"derm7pt": 518, "mmc_amd": 448, "mrnet": 266}
+CLIP_SIZES = {"derm7pt": 512, "mmc_amd": 448, "mrnet": 256}
+FITS = {"fusion": ["fusion"], "ablation": ["ei"], "fidelity": ["ei", "unimodal"]}
+"""By first word of an overlay's name, the kinds of experiments that it is for; others are for every experiment."""
 
 
 def name(path):
     return path.relative_to(EXPERIMENTS).as_posix()
 
 
-def parsed(capsys, *paths):
+def set_of(path):
+    return next(known for known in CASES if f"_{known}" in path.stem)
+
+
+def kind_of(path):
+    return next(kind for kind, paths in KINDS.items() if path in paths)
+
+
+def kinds_of(overlay):
+    return FITS.get(overlay.stem.partition("_")[0], list(KINDS))
+
+
+def combinations():
+    """Each overlay with an experiment of every kind that it is for, the sets in turn; the tiny one with all."""
+    for number, overlay in enumerate(path for path in OVERLAYS if path != TINY):
+        for kind in kinds_of(overlay):
+            yield KINDS[kind][number % len(KINDS[kind])], overlay
+
+
+@pytest.fixture
+def parsed(capsys):
     """The configuration that ``medlit fit`` would run, every default filled in."""
-    configs = [word for path in paths for word in ("--config", str(path))]
-    with pytest.raises(SystemExit) as stop:
-        lightning_cli.main(["fit", *configs, "--print_config"])
-    assert stop.value.code == 0
-    return yaml.safe_load(capsys.readouterr().out)
+
+    def parse(*paths):
+        configs = [word for path in paths for word in ("--config", str(path))]
+        with pytest.raises(SystemExit) as stop:
+            lightning_cli.main(["fit", *configs, "--print_config"])
+        assert stop.value.code == 0
+        return yaml.safe_load(capsys.readouterr().out)
+
+    return parse
+
+
+def missing(expected, found, place=""):
+    """Places where a configuration is not what a file asks for."""
+    if isinstance(expected, dict):
+        below = found if isinstance(found, dict) else {}
+        return [where for key in expected for where in missing(expected[key], below.get(key), f"{place}.{key}")]
+    if isinstance(expected, list) and expected and isinstance(expected[0], dict):
+        pairs = zip(expected, found, strict=True) if len(expected) == len(found or ()) else [(expected, None)]
+        return [where for pair in pairs for where in missing(*pair, place)]
+    return [] if expected == found else [f"{place}: {expected} is {found}"]
 
 
 def test_none_is_forgotten():
-    assert [name(path) for path in FILES] == [
-        "ei_derm7pt.yaml",
-        "overlays/tiny.yaml",
-        "unimodal_derm7pt_clinic.yaml",
-        "unimodal_derm7pt_derm.yaml",
-    ]
+    unimodal = {f"unimodal_{known}_{modality}.yaml" for known in MODALITIES for modality in MODALITIES[known]}
+    assert set(MODALITIES) == set(CASES)
+    assert {path.name for path in KINDS["unimodal"]} == unimodal
+    assert {path.name for path in KINDS["ei"]} == {f"ei_{known}.yaml" for known in CASES}
+    assert {path.name for path in RECIPES} == {f"ei_{known}{end}.yaml" for known in CASES for end in ("", "_clip")}
+    assert sum(map(len, KINDS.values())) == len(WHOLE)
+    assert sorted([*WHOLE, *OVERLAYS, *RECIPES]) == FILES
+    assert len(OVERLAYS) >= 17
+    assert KINDS["fusion"]
+
+
+def test_every_overlay_is_tried_with_what_it_is_for():
+    tried = {overlay for _, overlay in combinations()} | {TINY}
+    assert tried == set(OVERLAYS)
+    assert {kind_of(path) for path, overlay in combinations() if overlay.stem.startswith("adapter_")} == set(KINDS)
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -42,18 +101,20 @@ def test_a_comment_at_the_top_says_what_it_is(path):
     assert path.read_text().startswith("# ")
 
 
-@pytest.mark.parametrize("path", WHOLE, ids=name)
+@pytest.mark.parametrize("path", [*WHOLE, *RECIPES], ids=name)
 def test_says_what_it_reproduces(path):
-    header = path.read_text().split("\nseed_everything")[0]
+    header = "".join(line for line in path.read_text().splitlines(keepends=True) if line.startswith("# "))
     assert "arXiv 2603.17514" in header
     assert "GPU" in header
 
 
 @pytest.mark.parametrize("path", WHOLE, ids=name)
-def test_is_the_papers_setting(path, capsys):
-    config = parsed(capsys, path)
+def test_is_the_papers_setting(path, parsed):
+    config = parsed(path)
     data, model = config["data"]["init_args"], config["model"]["init_args"]["model"]["init_args"]
-    assert (data["img_size"], data["batch_size"], data["balanced_sampling"]) == (518, 8, True)
+    assert (data["img_size"], data["batch_size"], data["balanced_sampling"]) == (SIZES[set_of(path)], 8, True)
+    assert set(data["modalities"]) <= set(MODALITIES[set_of(path)])
+    assert len(data["modalities"]) == (1 if kind_of(path) == "unimodal" else len(MODALITIES[set_of(path)]))
     assert model["backbone"] == "vit_base_patch14_reg4_dinov2.lvd142m"
     adapter = model["adapter"]["init_args"]
     assert (adapter["ranks"], adapter["alphas"]) == ([2, 4, 8], [4.0, 8.0, 16.0])
@@ -61,40 +122,66 @@ def test_is_the_papers_setting(path, capsys):
     optimizer = config["model"]["init_args"]["optimizer"]
     assert optimizer["class_path"] == "torch.optim.SGD"
     assert (optimizer["init_args"]["momentum"], optimizer["init_args"]["weight_decay"]) == (0.95, 1e-4)
-    assert config["model"]["init_args"]["scheduler"]["class_path"].endswith(PaperCyclicLR.__name__)
+    scheduler = config["model"]["init_args"]["scheduler"]
+    assert scheduler["class_path"].endswith(PaperCyclicLR.__name__)
+    assert scheduler["init_args"]["step_size_up"] == 4 * (CASES[set_of(path)] // 8 + 1)  # the released epoch's steps
     assert config["trainer"]["max_epochs"] == 200
+    assert stopping(config) == ("val/map", "max", 10)
 
 
-@pytest.mark.parametrize(("overlays", "patience"), [([], 10), (OVERLAYS, 20)], ids=["alone", "with overlays"])
+def stopping(config):
+    callbacks = {entry["class_path"]: entry.get("init_args", {}) for entry in config["trainer"]["callbacks"]}
+    found = callbacks["lightning.pytorch.callbacks.EarlyStopping"]
+    return found["monitor"], found["mode"], found["patience"]
+
+
+@pytest.mark.parametrize("path", KINDS["ei"], ids=name)
+def test_the_last_modality_is_the_better_one_for_the_gate(path):
+    prior = yaml.safe_load(path.read_text())["model"]["init_args"]["prior"]
+    *others, last = MODALITIES[set_of(path)]
+    assert prior == {**dict.fromkeys(others, 1), last: 0.001}
+
+
 @pytest.mark.parametrize("path", WHOLE, ids=name)
-def test_stops_early(path, overlays, patience, capsys):
-    entries = parsed(capsys, path, *overlays)["trainer"]["callbacks"]
-    callbacks = {entry["class_path"]: entry.get("init_args", {}) for entry in entries}
-    stopping = callbacks["lightning.pytorch.callbacks.EarlyStopping"]
-    assert (stopping["monitor"], stopping["mode"], stopping["patience"]) == ("val/map", "max", patience)
-
-
-@pytest.mark.parametrize("path", WHOLE, ids=name)
-def test_the_schedule_counts_steps_of_the_released_epoch(path):
-    scheduler = yaml.safe_load(path.read_text())["model"]["init_args"]["scheduler"]["init_args"]
-    cases = 5 * 256  # balanced
-    assert scheduler["step_size_up"] == 4 * (cases // 8 + 1)
-
-
-@pytest.mark.parametrize("overlay", OVERLAYS, ids=name)
-@pytest.mark.parametrize("path", WHOLE, ids=name)
-def test_an_overlay_fits_every_experiment(path, overlay, capsys):
-    config = parsed(capsys, path, overlay)
-    expected = yaml.safe_load(overlay.read_text())
-    assert config["data"]["init_args"]["img_size"] == expected["data"]["init_args"]["img_size"]
-    assert config["model"]["init_args"]["model"]["init_args"]["pretrained"] is False
-    assert config["trainer"]["max_epochs"] == expected["trainer"]["max_epochs"]
+def test_the_tiny_overlay_shrinks_every_experiment(path, parsed):
+    config = parsed(path, TINY)
+    assert missing(yaml.safe_load(TINY.read_text()), config) == []
     assert "momentum" not in config["model"]["init_args"]["optimizer"]["init_args"]
+    assert stopping(config) == ("val/map", "max", 20)
 
 
-def test_both_stages_differ_in_their_task_alone():
+@pytest.mark.parametrize(("path", "overlay"), list(combinations()), ids=name)
+def test_an_overlay_fits_what_it_is_for(path, overlay, parsed):
+    assert missing(yaml.safe_load(overlay.read_text()), parsed(path, overlay)) == []
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=name)
+def test_a_recipe_trains_both_stages_three_times(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    known, clip = set_of(path), path.stem.endswith("_clip")
+    recipe = read_recipe(path)
+    modalities = MODALITIES[known]
+    assert recipe.name == path.stem
+    assert recipe.seeds == (0, 1, 2)
+    assert len(plan(recipe, Path("out"))) == 3 * (len(modalities) + 1)
+    assert dict(recipe.stages["ei"].init_from) == {modality: f"unimodal_{modality}" for modality in modalities}
+    for modality in modalities:
+        assert recipe.stages[f"unimodal_{modality}"].configs == (f"experiments/unimodal_{known}_{modality}.yaml",)
+    assert recipe.stages["ei"].configs == (f"experiments/ei_{known}.yaml",)
+    assert recipe.configs_after == (("experiments/overlays/clip.yaml",) if clip else ())
+    assert dict(recipe.settings) == ({"data.init_args.img_size": CLIP_SIZES[known]} if clip else {})
+    published = read_published(str(recipe.published))
+    assert recipe.published == f"{known}_{'clip' if clip else 'dinov2'}_b"
+    assert "Early Intervention" in published.rows
+    assert clip or set(recipe.compare) < set(published.rows)
+
+
+@pytest.mark.parametrize("known", CASES)
+def test_all_experiments_of_a_set_differ_in_their_task_alone(known):
     settings = []
     for path in WHOLE:
+        if set_of(path) != known:
+            continue
         config = copy.deepcopy(yaml.safe_load(path.read_text()))
         config["data"]["init_args"].pop("modalities")
         task = config["model"]["init_args"]
@@ -105,4 +192,5 @@ def test_both_stages_differ_in_their_task_alone():
         task["model"].pop("class_path")
         config["model"].pop("class_path")
         settings.append(config)
-    assert settings[0] == settings[1] == settings[2]
+    assert len(settings) > len(MODALITIES[known])
+    assert all(config == settings[0] for config in settings)
