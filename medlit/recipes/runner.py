@@ -163,7 +163,8 @@ def _terminated_like_interrupted() -> Iterator[None]:
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = {name: signal.signal(name, interrupt) for name in (signal.SIGTERM, signal.SIGHUP)}
+    heard = [name for name in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(name) != signal.SIG_IGN]  # nohup
+    before = {name: signal.signal(name, interrupt) for name in heard}
     try:
         yield
     finally:

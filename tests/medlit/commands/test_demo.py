@@ -25,6 +25,19 @@ def leave_an_earlier_demo(path):
         (run.folder / "checkpoints" / "best.ckpt").write_text("of the earlier demo")
 
 
+OTHERS = {"mmc_amd": 160, "mrnet": 160}
+"""Cases of the smaller demos of other sets."""
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_early_intervention_makes_the_difference_on_other_sets_too(name, tmp_path):
+    assert demo.main(["--set", name, "--dir", str(tmp_path), "--cases", str(OTHERS[name])]) == 0
+    maps = {title: figures["map"] for title, figures in demo.compare(tmp_path, name=name).items()}
+    alone = [maps[f"{modality} alone"] for modality in demo.MODALITIES[name]]
+    assert maps[demo.FUSED] >= max(alone) + 0.25
+    assert f"| {demo.mean_row(name)} |" in (tmp_path / demo.RESULTS).read_text()
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("demo") / "demo"

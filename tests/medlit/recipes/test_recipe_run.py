@@ -1,5 +1,6 @@
 """A whole recipe on a small look-alike: interrupted and killed on the way, its table is that of an unbroken one."""
 
+import json
 import os
 import random
 import signal
@@ -132,6 +133,22 @@ def test_what_is_finished_is_not_repeated(folder, unbroken, capsys):
     assert "starting" not in capsys.readouterr().out
     assert traces(unbroken, "*/seed_*") == before
     assert (unbroken / results.TABLE).read_bytes() == table
+
+
+def test_what_was_killed_after_its_last_epoch_is_only_tested(folder, unbroken):
+    first, second = (unbroken / "derm" / f"seed_{seed}" for seed in (0, 1))
+    rows = [(one / "predictions_test.parquet").read_bytes() for one in (first, second)]
+    checkpoints = [(one / "checkpoints" / "best.ckpt").stat().st_mtime_ns for one in (first, second)]
+    for one in (first, second):
+        (one / "predictions_test.parquet").unlink()
+    manifest = json.loads((first / "manifest.json").read_text())
+    manifest["stages"]["fit"]["status"] = "started"  # it did not even learn that its training had ended
+    (first / "manifest.json").write_text(json.dumps(manifest))
+    said = run(write_recipe(folder), unbroken)
+    assert "derm, seed 0: going on" in said
+    assert "derm, seed 1: testing" in said
+    assert [(one / "predictions_test.parquet").read_bytes() for one in (first, second)] == rows
+    assert [(one / "checkpoints" / "best.ckpt").stat().st_mtime_ns for one in (first, second)] == checkpoints
 
 
 def test_other_settings_are_refused_and_named(folder, unbroken):
