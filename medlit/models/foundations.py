@@ -226,9 +226,7 @@ FOUNDATIONS: Mapping[str, Foundation] = {
     ),
     "medsiglip": Foundation(
         architecture="vit_so400m_patch14_siglip_378",
-        model_args={
-            "act_layer": "gelu_tanh"
-        },  # as transformers and the original code; timm's default is the exact GELU
+        model_args={"act_layer": "gelu_tanh"},  # transformers' default for SigLIP; timm's is the exact GELU
         img_size=448,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
