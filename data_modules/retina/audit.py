@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_modules.audit import Audit, Track, audit_images
-from data_modules.audit_cases import note_label_conflicts, note_shared_groups, note_telling_names
+from data_modules.audit_cases import Claim, note_label_conflicts, note_shared_groups, note_telling_names
 from data_modules.cases import Case
 from data_modules.errors import DataError, DatasetNotFoundError, DataSettingsError, UnreadableFileError, nearest
 from data_modules.images import ImageFolder
-from data_modules.retina.eyes import claims, list_files_of, make_cases, patients_of, scan_split
+from data_modules.retina.eyes import list_files_of, make_cases, patients_of, scan_split
 from data_modules.retina.layout import Layout, OfficialSplit, check_splits, find_layout, split_folder
 from data_modules.retina.lists import Entry, read_lines
-from data_modules.retina.names import CLASS_NAMES, MODALITIES, class_of_name, patient_of
+from data_modules.retina.names import CLASS_NAMES, MODALITIES, class_of_label, class_of_name, patient_of
 from data_modules.splits import SPLITS, Split
 from data_modules.synthetic.tree import MARKER
 
@@ -55,13 +55,14 @@ def audit_mmc_amd(root: str | Path, *, split: OfficialSplit = "AP", track: Track
     entries = {name: _read(audit, layout, split, name) for name in SPLITS}
     patients = _patients(audit, root, split)
     cases = {name: make_cases(own, patients=patients)[0] for name, own in entries.items()}
-    note_label_conflicts(audit, (claim for own in entries.values() for claim in claims(own)))
+    note_label_conflicts(audit, (claim for own in entries.values() for claim in _claims(own)))
     _audit_eyes(audit, root, split, cases)
     _audit_patients(audit, cases, patients)
     if split == "AP":
         compare_with_release(audit)
     everything, split_of = _once(cases)
-    class_of = {case.case_id: CLASS_NAMES[case.label] for case in everything if case.label is not None}
+    labelled = ((case.case_id, class_of_label(case.label)) for case in everything)
+    class_of = {case_id: name for case_id, name in labelled if name is not None}
     note_telling_names(audit, everything, class_of=class_of)
     folder = ImageFolder(root / layout.images)
     audit_images(audit, everything, folder=folder, split_of=split_of, class_of=class_of, track=track)
@@ -94,31 +95,36 @@ def _patients(audit: Audit, root: Path, official: OfficialSplit) -> set[str]:
     return patients
 
 
+def _claims(entries: Sequence[Entry]) -> list[Claim]:
+    """What each label says about its eye."""
+    return [
+        Claim(entry.eye, CLASS_NAMES[entry.label], entry.labelled_where) for entry in entries if entry.label is not None
+    ]
+
+
 def _audit_eyes(audit: Audit, root: Path, official: OfficialSplit, splits: Mapping[Split, Sequence[Case]]) -> None:
     """Count the eyes with both modalities by class; eyes with one, without label, or in two splits are told of."""
     audit.counts = {name: dict.fromkeys(SPLITS, 0) for name in (*CLASS_NAMES, UNLABELLED)}
     for split, cases in splits.items():
         for case in cases:
             if all(map(case.has, MODALITIES)):
-                audit.counts[UNLABELLED if case.label is None else CLASS_NAMES[case.label]][split] += 1
+                audit.counts[class_of_label(case.label) or UNLABELLED][split] += 1
             if case.label is None:
                 audit.add("fault", "no label", [f"{case.where}: eye {case.case_id!r} has none; fill it in"])
-        alone = [(name, sum(not case.has(other) for case in cases)) for name, other in _PAIRS]
+        pairs = zip(MODALITIES, reversed(MODALITIES), strict=True)
+        alone = [(name, sum(not case.has(other) for case in cases)) for name, other in pairs]
         messages = [f"{split}: {count} eyes have {name} alone, left out" for name, count in alone if count]
         audit.add("quirk", "eyes with one modality (allow_missing: true keeps them)", messages)
         absent = [name for name in CLASS_NAMES if not audit.counts[name][split]]
         if 0 < len(absent) < len(CLASS_NAMES):
             audit.add("quirk", "class without eyes", [f"{split} has no {', '.join(absent)}"])
         others = (
-            f"{case.where}: {case.case_id!r} is labelled {CLASS_NAMES[case.label]}"
+            f"{case.where}: {case.case_id!r} is labelled {class_of_label(case.label)}"
             for case in cases
-            if case.label is not None and class_of_name(case.case_id) not in (None, CLASS_NAMES[case.label])
+            if case.label is not None and class_of_name(case.case_id) not in (None, class_of_label(case.label))
         )
         audit.add("quirk", "label other than the name's", others)
         _compare_eye_lists(audit, root, official, split, cases)
-
-
-_PAIRS = (("cfp", "oct"), ("oct", "cfp"))
 
 
 def _compare_eye_lists(audit: Audit, root: Path, official: OfficialSplit, split: Split, cases: Sequence[Case]) -> None:

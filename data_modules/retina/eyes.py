@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_modules.audit_cases import Claim
 from data_modules.cases import Case, ImageFile
 from data_modules.errors import DataError, TableError
 from data_modules.retina.layout import Layout, OfficialSplit, split_folder
@@ -103,13 +102,6 @@ def make_cases(entries: Sequence[Entry], *, patients: Collection[str] | None) ->
             )
         )
     return cases, faults
-
-
-def claims(entries: Sequence[Entry]) -> list[Claim]:
-    """What each label says about its eye, for the audit."""
-    return [
-        Claim(entry.eye, CLASS_NAMES[entry.label], entry.labelled_where) for entry in entries if entry.label is not None
-    ]
 
 
 def patients_of(root: Path, official: OfficialSplit, splits: Sequence[Split]) -> set[str]:

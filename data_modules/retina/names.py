@@ -57,6 +57,11 @@ def patient_of(eye: str, listed: Collection[str] = ()) -> str:
     return without_side if without_side.startswith("h-") else bare
 
 
+def class_of_label(label: int | tuple[int, ...] | None) -> str | None:
+    """The class's name; None where the label is unknown."""
+    return CLASS_NAMES[label] if isinstance(label, int) else None
+
+
 def class_of_name(eye: str) -> str | None:
     """The class that an eye's id gives away, for the audit alone; None where it has no class letter."""
     letter = re.match(f"^([{LETTERS}])-", eye)

@@ -111,7 +111,8 @@ def plan_eyes(cases: int, rng: np.random.Generator) -> list[SyntheticEye]:
 
 def _patient_numbers(count: int, rng: np.random.Generator) -> list[int]:
     most = 10 ** max(4, len(str(count)) + 1)
-    return (most + rng.permutation(9 * most)[:count]).tolist()
+    numbers: list[int] = (most + rng.permutation(9 * most)[:count]).tolist()
+    return numbers
 
 
 def _labels_and_shifts(size: int, rng: np.random.Generator) -> list[tuple[int, int]]:

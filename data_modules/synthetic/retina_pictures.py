@@ -82,12 +82,12 @@ def _cfp_sign(sign: int, x: Layer, y: Layer, rng: np.random.Generator) -> Layer:
     if sign == 0:
         mask = np.zeros_like(x)
         for _ in range(90):
-            angle, far = rng.uniform(0, 2 * np.pi), 0.27 * np.sqrt(rng.random())
-            spot = np.hypot(x - far * np.cos(angle), y - far * np.sin(angle))
+            turn, far = rng.uniform(0, 2 * np.pi), 0.27 * np.sqrt(rng.random())
+            spot = np.hypot(x - far * np.cos(turn), y - far * np.sin(turn))
             mask = np.maximum(mask, _soft(spot, rng.uniform(0.025, 0.05), 0.006))
         return mask
-    angle = np.arctan2(y, x)
-    border = np.full(x.shape, rng.uniform(0.22, 0.28))
+    angle: Layer = np.arctan2(y, x)
+    border: Layer = np.full(x.shape, rng.uniform(0.22, 0.28))
     for lobes in range(2, 7):
         border *= 1 + 0.2 / lobes * rng.uniform(-1, 1) * np.cos(lobes * angle + rng.uniform(0, 2 * np.pi))
     return _soft(np.hypot(x, y), border, 0.012)
@@ -101,8 +101,8 @@ def _oct_sign(sign: int, scan: Layer, x: Layer, y: Layer, below: Layer, rng: np.
         column = _soft(np.abs(x), wide * 0.8, 0.02) * (below > 0)
         return scan * (1 - column) + 235 * column
     core = _soft(np.hypot(x / wide, y / high), 0.55, 0.05)
-    gray = {0: 6.0, 1: 235.0, 2: 6 * (1 - core) + 235 * core}[sign]
-    return scan * (1 - inside) + gray * inside
+    bright = {0: np.zeros_like(core), 1: np.ones_like(core), 2: core}[sign]
+    return scan * (1 - inside) + (6 + 229 * bright) * inside
 
 
 def _soft(distance: Layer, border: Layer | float, softness: float) -> Layer:
