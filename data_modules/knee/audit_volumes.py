@@ -96,7 +96,7 @@ def audit_volumes(
 def _record(case_id: str, split: str, plane: str, file: ImageFile, volume: Volume) -> VolumeRecord:
     digest = hashlib.sha256(f"{volume.shape} ".encode())
     for one in volume:
-        digest.update(np.ascontiguousarray(one))
+        digest.update(one.tobytes())
     blank = all((one == volume[0, 0, 0]).all() for one in volume)
     return VolumeRecord(
         case_id,

@@ -1,11 +1,13 @@
 """MRNet as the official release has it, and from lists: what is read, what is drawn, what is refused."""
 
 from collections import Counter
+from pathlib import Path
 
 import albumentations as A
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from data_modules.errors import (
     DataSettingsError,
@@ -348,3 +350,10 @@ def test_dropout_leaves_out_planes_in_training_alone(root):
     counts = {len(training[0, seed]["images"]) for seed in range(30)}
     assert counts == {1, 2, 3}
     assert all(len(plain[0, seed]["images"]) == 3 for seed in range(3))
+
+
+def test_the_documented_configuration_is_one():
+    text = (Path(__file__).parents[3] / "docs/datasets/mrnet.md").read_text()
+    config = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])["data"]
+    assert config["class_path"] == "data_modules.knee.MRNetDataModule"
+    assert MRNetDataModule(**config["init_args"]).list_files == config["init_args"]["list_files"]
