@@ -12,6 +12,9 @@ from data_modules.errors import DataError
 from medlit.errors import ConfigurationError
 from medlit.recipes.plan import Job
 
+HEAD = "# lightning.pytorch=="
+"""What a printed configuration begins with."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Steps:
@@ -66,7 +69,8 @@ def configuration(job: Job) -> dict[str, Any]:
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise ConfigurationError(f"{job.title}: {said.removeprefix('medlit: error: ')}")
-    config: dict[str, Any] = yaml.safe_load(done.stdout)
+    said = done.stdout
+    config: dict[str, Any] = yaml.safe_load(said[max(0, said.find(HEAD)) :])  # warnings may stand before it
     return config
 
 

@@ -22,7 +22,7 @@ def test_a_look_alike_is_written_and_found_sound(root, capsys):
 @pytest.mark.parametrize("name", data.SETS)
 def test_of_every_set_a_look_alike_is_written_and_found_sound(name, tmp_path, capsys):
     root = tmp_path / "set"
-    assert data.main(["synth", name, "--root", str(root), "--cases", "20", "--img_size", "32"]) == 0
+    assert data.main(["synth", name, "--root", str(root), "--cases", "20"]) == 0
     assert f"medlit data check {name} --root {root}" in capsys.readouterr().out
     assert data.main(["check", name, "--root", str(root)]) == 0
     said = capsys.readouterr().out
