@@ -1,6 +1,7 @@
 """Where the paper and its released code part: one test per departure, each of which tells the two apart."""
 
 import copy
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -18,14 +19,24 @@ from medlit.models.vision_encoder import VisionEncoder
 from medlit.tasks import PaperCyclicLR
 from medlit.tasks.fidelity import as_written
 from tests.medlit.command_line import EXPERIMENTS
+from tests.medlit.models import test_early_intervention
 from tests.medlit.tasks.tiny import TinyDataModule, early_intervention, trainer, unimodal
 
 OVERLAY = EXPERIMENTS / "overlays" / "fidelity_code.yaml"
 FIDELITIES = ("paper", "code")
 
 
+PARSED = {}
+
+
 def settings(capsys, experiment, fidelity):
-    """The task's arguments of a shipped experiment, with or without the overlay."""
+    """The task's arguments of a shipped experiment, with or without the overlay; each is parsed once."""
+    if (experiment, fidelity) not in PARSED:
+        PARSED[experiment, fidelity] = parsed(capsys, experiment, fidelity)
+    return copy.deepcopy(PARSED[experiment, fidelity])
+
+
+def parsed(capsys, experiment, fidelity):
     files = [EXPERIMENTS / f"{experiment}.yaml", *([OVERLAY] if fidelity == "code" else [])]
     configs = [word for file in files for word in ("--config", str(file))]
     with pytest.raises(SystemExit):
@@ -33,7 +44,7 @@ def settings(capsys, experiment, fidelity):
     return yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]
 
 
-@pytest.mark.parametrize("experiment", ["ei_derm7pt", "unimodal_derm7pt_clinic", "unimodal_derm7pt_derm"])
+@pytest.mark.parametrize("experiment", ["ei_derm7pt", "unimodal_derm7pt_derm"])
 def test_one_overlay_turns_all_of_them(experiment, capsys):
     paper, code = (settings(capsys, experiment, fidelity) for fidelity in FIDELITIES)
     expected = copy.deepcopy(paper)
@@ -128,7 +139,7 @@ def assert_same_weights(one, other):
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("make", [early_intervention, unimodal])
+@pytest.mark.parametrize("make", [unimodal, pytest.param(early_intervention, marks=pytest.mark.slow)])
 def test_the_untrained_model_is_validated_and_counts(make, tmp_path):
     """A learning rate of zero: the figure of the start is the best, and stays it."""
     counted = {}
@@ -140,12 +151,14 @@ def test_the_untrained_model_is_validated_and_counts(make, tmp_path):
     assert counted == {"paper": (2, 4, 1), "code": (1, 0, 1)}
 
 
+@pytest.mark.slow
 def test_training_itself_is_the_same(tmp_path):
     paper, code = (trained(tmp_path / f, unimodal(fidelity=f, optimizer=sgd(0.01))) for f in FIDELITIES)
     assert paper.run.global_step == code.run.global_step == 4
     assert_same_weights(paper.task, code.task)
 
 
+@pytest.mark.slow
 def test_a_training_that_goes_on_is_not_validated_again(tmp_path):
     whole = trained(tmp_path / "whole", unimodal(fidelity="code", optimizer=sgd(0.01)), max_epochs=2)
     first = trained(tmp_path / "first", unimodal(fidelity="code", optimizer=sgd(0.01)))
@@ -158,6 +171,7 @@ def test_a_training_that_goes_on_is_not_validated_again(tmp_path):
     assert_same_weights(task, whole.task)
 
 
+@pytest.mark.slow
 def test_the_checkpoint_of_the_untrained_model_is_one_to_go_on_from(tmp_path):
     whole = trained(tmp_path / "whole", unimodal(fidelity="code", optimizer=sgd(0.01)))
     start = trained(tmp_path / "start", unimodal(fidelity="code", optimizer=sgd(0.0)))
@@ -220,3 +234,11 @@ def test_written_scores_have_four_decimals_and_the_rows_stay_as_they_are(tmp_pat
     torch.testing.assert_close(written, task.case_results.answer, rtol=0, atol=5.1e-5)
     assert torch.equal(written, torch.tensor([[float(f"{x:.4f}") for x in row] for row in written.tolist()]))
     assert not torch.equal(written, task.case_results.answer)
+
+
+def test_the_documented_tests_exist():
+    named = re.findall(r"`(test_\w+)`", (EXPERIMENTS.parent / "docs" / "fidelity.md").read_text())
+    elsewhere = {"test_the_order_of_modalities_only_renames_the_gate"}
+    assert len(named) == 7
+    assert {name for name in named if name not in globals()} == elsewhere
+    assert all(hasattr(test_early_intervention, name) for name in elsewhere)
