@@ -5,6 +5,7 @@ import json
 
 import polars as pl
 import pytest
+import torch
 import yaml
 from safetensors import safe_open
 
@@ -28,7 +29,7 @@ def test_a_training_leaves_everything_in_its_folder(fitted):
     assert (done.returncode, done.stderr) == (0, "")
     run = folder / "run"
     assert {path.name for path in run.iterdir()} == {
-        *("config.yaml", "manifest.json", "checkpoints", "logs", "predictions_test.parquet")
+        *("config.yaml", "manifest.json", "checkpoints", "logs", "predictions_test.parquet", "subsets_test.md")
     }
     assert (run / "checkpoints" / "best.ckpt").is_file()
     assert json.loads((run / "manifest.json").read_text())["seed"] == 0
@@ -82,3 +83,21 @@ def test_export_writes_weights_and_what_they_belong_to(fitted):
     assert done.stderr.count("\n") == 1
     assert "meta.csv" in done.stderr
     assert not (folder / "none").exists()
+
+
+def test_clinical_variables_come_from_the_data_and_a_checkpoint_knows_them(fitted):
+    folder, _ = fitted
+    run, root = folder / "variables", folder / "derm7pt"
+    options = ["--data.modalities", "[clinic, derm, variables]", "--data.modality_dropout", 0.3]
+    done = medlit("fit", *tiny(root, run), *options, "--trainer.max_epochs", 1, cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    checkpoint = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    names = checkpoint["medlit"]["settings"]["variables"]
+    assert names[:2] == ["sex=female", "sex=male"]
+    assert checkpoint["state_dict"]["model.backbone.variable_encoder.layers.0.weight"].shape[1] == 2 * len(names)
+    assert "gate_variables" in pl.read_parquet_schema(run / "predictions_test.parquet")
+    assert "| clinic+variables |" in (run / "subsets_test.md").read_text()
+    fewer = ["--data.variables", "{sex: [female, male]}"]
+    done = medlit("test", "--config", run / "config.yaml", *fewer, cwd=folder)
+    assert done.returncode == 2
+    assert "trained with variables ['sex=female', 'sex=male', 'location=" in done.stderr

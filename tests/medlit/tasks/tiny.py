@@ -1,6 +1,6 @@
 """A set of random images in memory, and tasks over a two-block backbone, for tests of tasks and callbacks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,19 +27,33 @@ QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "e
 
 
 class TinyDataModule(LightningDataModule):
-    """Cases whose class tints the images; an odd number, so that processes have to share unevenly."""
+    """Cases whose class tints the images; an odd number, so that processes have to share unevenly.
+
+    ``lacking`` names the cases without a modality.
+    """
 
     multi_label = False
     predict_split = "test"
     class_names = CLASSES
 
-    def __init__(self, *, cases: int = 13, batch_size: int = 4, labelled: bool = True, poisoned: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        cases: int = 13,
+        batch_size: int = 4,
+        labelled: bool = True,
+        poisoned: bool = False,
+        lacking: Mapping[str, Collection[int]] | None = None,
+    ) -> None:
         super().__init__()
         self.batch_size = batch_size
         self.class_weights = torch.tensor([1.0, 2.0, 0.5])
         self.samples = [sample(index, labelled=labelled) for index in range(cases)]
         if poisoned:
             self.samples[3]["images"]["derm"][:] = float("nan")
+        for modality, cases_without in (lacking or {}).items():
+            for case in cases_without:
+                del self.samples[case]["images"][modality]
 
     def data_hashes(self) -> dict[str, str]:
         return {"meta.csv": "0" * 64}
