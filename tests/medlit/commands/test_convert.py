@@ -10,7 +10,7 @@ import yaml
 from data_modules.skin import Derm7ptDataModule
 from data_modules.synthetic import derm7pt
 from medlit import lightning_cli
-from medlit.checkpoint import read_checkpoint, restore
+from medlit.checkpoint import initialise_from_unimodal, read_checkpoint, restore
 from medlit.cli import main
 from medlit.models import EarlyInterventionClassifier
 from medlit.peft import MoRConfig
@@ -99,6 +99,14 @@ def test_a_unimodal_checkpoint_becomes_one_that_the_second_stage_can_start_from(
     trained, info = read_checkpoint(out / "checkpoints" / "best.ckpt")
     assert (info["model"], info["modalities"], info["num_classes"]) == ("UnimodalClassifier", ["derm"], 5)
     assert torch.equal(trained["head.weight"], state["fc.weight"])
+    arguments = yaml.safe_load((out / "model.yaml").read_text())["model"]["init_args"]["model"]["init_args"]
+    arguments["adapter"] = MoRConfig(**arguments["adapter"]["init_args"])
+    second = EarlyInterventionClassifier(modalities=NAMES, num_classes=5, img_size=42, **arguments)
+    initialise_from_unimodal(second, {"derm": str(out / "checkpoints" / "best.ckpt")})
+    experts = state["backbone.blocks.1.mlp.fc2.lora_as.0.weight"]
+    for kind in ("auxiliary", "main"):
+        layer = second.backbone.passes[f"{kind}_derm"].vit.blocks[1].mlp.fc2
+        assert torch.equal(layer.mor_A["default"][:2], experts)
 
 
 def test_other_alphas_are_kept(checkpoint, tmp_path):
