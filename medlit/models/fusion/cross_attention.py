@@ -65,4 +65,5 @@ class CrossAttentionFusion(FusionClassifier):
         # A token that has no other reads itself, so that its softmax is defined, and drops what it read.
         mask = (others | (alone & itself))[:, None]
         gathered = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return self.projection(gathered.transpose(1, 2).flatten(2)).masked_fill(alone, 0.0)
+        output: Tensor = self.projection(gathered.transpose(1, 2).flatten(2))
+        return output.masked_fill(alone, 0.0)
