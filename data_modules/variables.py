@@ -6,23 +6,24 @@ patient are encoded as the training cases were.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias, TypedDict
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from data_modules.errors import DataSettingsError, TableError, nearest
 from data_modules.table import Table
 
+Description: TypeAlias = dict[str, dict[str, float] | list[str | int]]
+"""By column of the table: ``mean`` and ``std`` of a number, or the categories there are."""
 
-class Standard(TypedDict):
+
+@dataclass(frozen=True, slots=True)
+class Standard:
     """A number x enters as (x - mean) / std."""
 
     mean: float
     """Roughly the mean, in the unit of the table."""
     std: float
     """Roughly the standard deviation, above zero."""
-
-
-Description: TypeAlias = dict[str, Standard | list[str]]
-"""By column of the table: how a number is standardised, or the categories there are."""
 
 
 class Variables:
@@ -36,29 +37,32 @@ class Variables:
         name: The set's name, for errors.
 
     Raises:
-        DataSettingsError: If there is no column, a standard deviation is not above zero, or categories are missing or
-            repeated.
+        DataSettingsError: If there is no column, mean or std is missing, std is not above zero, or categories are
+            missing or repeated.
     """
 
-    def __init__(self, description: Mapping[str, Standard | Sequence[str]], *, name: str) -> None:
+    def __init__(self, description: Mapping[str, Mapping[str, float] | Sequence[str | int]], *, name: str) -> None:
         if not description:
             raise DataSettingsError(f"{name}: variables are empty; describe at least one column, or leave them out")
-        for column, values in description.items():
-            _check(values, f"{name}: variables: {column}")
-        self.description = dict(description)
+        self.known: dict[str, Standard | list[str]] = {
+            column: _standard(values, f"{name}: variables: {column}")
+            if isinstance(values, Mapping)
+            else _categories(values, f"{name}: variables: {column}")
+            for column, values in description.items()
+        }
 
     @property
     def columns(self) -> list[str]:
         """The columns that are read."""
-        return list(self.description)
+        return list(self.known)
 
     @property
     def names(self) -> list[str]:
         """Of the V features: a number's column, a category's ``column=value``."""
         return [
             name
-            for column, values in self.description.items()
-            for name in ([column] if isinstance(values, Mapping) else [f"{column}={value}" for value in values])
+            for column, values in self.known.items()
+            for name in ([column] if isinstance(values, Standard) else [f"{column}={value}" for value in values])
         ]
 
     def encode(self, table: Table) -> list[tuple[float, ...] | None]:
@@ -74,18 +78,18 @@ class Variables:
             raise fault
         rows: list[tuple[float, ...] | None] = []
         for row in range(len(table)):
-            cells = {column: table.columns[column][row] for column in self.description}
+            cells = {column: table.columns[column][row] for column in self.known}
             features = [number for column, cell in cells.items() for number in self._features(column, cell)]
             rows.append(tuple(features) if any(cell is not None for cell in cells.values()) else None)
         return rows
 
     def faults(self, table: Table) -> Iterator[TableError]:
         """Cells that cannot be encoded; columns that the table lacks are not looked at."""
-        for column, values in self.description.items():
+        for column, values in self.known.items():
             for row, cell in enumerate(table.columns.get(column, ())):
                 if cell is None:
                     continue
-                if not isinstance(values, Mapping):
+                if not isinstance(values, Standard):
                     if cell not in values:
                         where = table.place(row, column)
                         yield TableError(f"{where}: unknown value {cell!r}; {nearest(cell, values)}")
@@ -97,9 +101,9 @@ class Variables:
         """The V features of a case in words, one line per column."""
         values = iter(features)
         lines = []
-        for column, known in self.description.items():
-            if isinstance(known, Mapping):
-                number = next(values) * known["std"] + known["mean"]
+        for column, known in self.known.items():
+            if isinstance(known, Standard):
+                number = next(values) * known.std + known.mean
                 lines.append(f"{column} {'unknown' if math.isnan(number) else format(number, '.4g')}")
             else:
                 hot = dict(zip(known, values, strict=False))
@@ -107,10 +111,10 @@ class Variables:
         return lines
 
     def _features(self, column: str, cell: str | None) -> list[float]:
-        values = self.description[column]
-        if isinstance(values, Mapping):
-            number = math.nan if cell is None else _number(cell)
-            return [math.nan if number is None else (number - values["mean"]) / values["std"]]
+        values = self.known[column]
+        if isinstance(values, Standard):
+            number = None if cell is None else _number(cell)
+            return [math.nan if number is None else (number - values.mean) / values.std]
         return [math.nan if cell is None else float(cell == value) for value in values]
 
 
@@ -123,11 +127,20 @@ def _number(cell: str) -> float | None:
     return number if math.isfinite(number) and "_" not in cell else None
 
 
-def _check(values: Standard | Sequence[str], where: str) -> None:
-    if isinstance(values, Mapping):
-        if not math.isfinite(values["mean"]) or not math.isfinite(values["std"]) or values["std"] <= 0:
-            raise DataSettingsError(
-                f"{where} has mean {values['mean']}, std {values['std']}; both are finite, std above zero"
-            )
-    elif not values or len(set(values)) < len(values) or not all(map(str.strip, values)):
+def _standard(values: Mapping[str, float], where: str) -> Standard:
+    if set(values) != {"mean", "std"}:
+        raise DataSettingsError(f"{where} has {', '.join(values) or 'nothing'}; a number has mean and std")
+    standard = Standard(**values)
+    if not math.isfinite(standard.mean) or not math.isfinite(standard.std) or standard.std <= 0:
+        raise DataSettingsError(
+            f"{where} has mean {standard.mean}, std {standard.std}; both are finite, std above zero"
+        )
+    return standard
+
+
+def _categories(values: Sequence[str | int], where: str) -> list[str]:
+    """YAML reads the categories 0 and 1 as numbers: they stand for the text of the table."""
+    names = [str(value).strip() for value in values]
+    if not names or len(set(names)) < len(names) or not all(names):
         raise DataSettingsError(f"{where} has the categories {list(values)}; name one or more, each once")
+    return names

@@ -24,7 +24,7 @@ class ClassColumn:
     def __init__(self, column: str, *, class_names: Sequence[str], class_map: Mapping[str, str]) -> None:
         self.columns = [column]
         self.class_names = list(class_names)
-        self.class_map = dict(class_map)
+        self.class_map = {str(name): target for name, target in class_map.items()}  # YAML reads 0 as a number
         self.ids = not any(re.fullmatch(r"[0-9]+", name) for name in class_names)
         for name, target in class_map.items():
             if target not in self.class_names:

@@ -40,6 +40,12 @@ def test_descriptions_undo_the_encoding(variables):
     assert variables.describe(row) == ["age 61.5", "sex male", "site unknown"]
 
 
+def test_categories_that_yaml_reads_as_numbers_are_text_of_the_table():
+    variables = Variables({"smoker": [0, 1]}, name="set")
+    assert variables.names == ["smoker=0", "smoker=1"]
+    assert variables.encode(table(smoker=["1"])) == [(0, 1)]
+
+
 @pytest.mark.parametrize("cell", ["old", "nan", "inf", "-Infinity", "1_000", "50,5", "0x10"])
 def test_what_is_no_number_is_named(variables, cell):
     rows = table(age=["1", cell], sex=["male"] * 2, site=["a"] * 2)
@@ -65,6 +71,8 @@ def test_an_unknown_category_is_named_with_the_nearest(variables):
         ({"sex": []}, r"sex has the categories \[\]"),
         ({"sex": ["f", "f"]}, "each once"),
         ({"sex": ["f", " "]}, "each once"),
+        ({"age": {"mean": 0}}, "age has mean; a number has mean and std"),
+        ({"age": {"mean": 0, "sd": 1}}, "age has mean, sd; a number has mean and std"),
         ({"age": {"mean": 0, "std": -1}}, "age has mean 0, std -1"),
         ({"age": {"mean": math.nan, "std": 1}}, "both are finite"),
     ],

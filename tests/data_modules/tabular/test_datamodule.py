@@ -139,6 +139,8 @@ def test_class_map_renames(root):
     with pytest.raises(TableError, match=r"line 2 \(row 0\), column dx: unknown class 'naevus'; .* class_map"):
         build(root, "fit")
     assert build(root, "fit", class_map={"naevus": "unsure"}).splits["train"][0].label == 2
+    edit_table(root, 0, dx="7")
+    assert build(root, "fit", class_map={7: "unsure"}).splits["train"][0].label == 2  # as YAML reads it
 
 
 def test_rows_of_no_split_are_counted(root, caplog, capsys):
