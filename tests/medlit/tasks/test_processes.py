@@ -62,7 +62,7 @@ def test_gradients_are_one_processs_whatever_modalities_are_missing_from_one(tmp
     words = [sys.executable, "-m", "tests.medlit.tasks.run_missing"]
     both = [subprocess.Popen([*words, str(rank), str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE) for rank in (0, 1)]
     try:
-        errors = [process.communicate(timeout=300)[1].decode() for process in both]
+        errors = [process.communicate(timeout=500)[1].decode() for process in both]
     finally:
         for process in both:
             process.kill()
