@@ -60,13 +60,17 @@ def test_a_loss_that_is_not_finite_on_one_process_stops_both(tmp_path):
 @pytest.mark.slow
 def test_gradients_are_one_processs_whatever_modalities_are_missing_from_one(tmp_path):
     words = [sys.executable, "-m", "tests.medlit.tasks.run_missing"]
-    both = [subprocess.Popen([*words, str(rank), str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE) for rank in (0, 1)]
-    try:
-        errors = [process.communicate(timeout=500)[1].decode() for process in both]
-    finally:
-        for process in both:
-            process.kill()
-    assert [process.returncode for process in both] == [0, 0], errors
+    options = {"cwd": ROOT, "stderr": subprocess.PIPE}
+    with (
+        subprocess.Popen([*words, "0", str(tmp_path)], **options) as first,
+        subprocess.Popen([*words, "1", str(tmp_path)], **options) as second,
+    ):
+        try:
+            errors = [process.communicate(timeout=500)[1].decode() for process in (first, second)]
+        finally:
+            first.kill()
+            second.kill()
+    assert (first.returncode, second.returncode) == (0, 0), errors
     differences = json.loads((tmp_path / "differences.json").read_text())
     assert len(differences) == 8
     assert max(differences.values()) < 1e-6, differences
