@@ -25,7 +25,7 @@ pytestmark = [
 
 OVERFIT = """
 data: {init_args: {batch_size: 4, train_transform: [], balanced_sampling: false, val_size: 2}}
-trainer: {max_epochs: 60, callbacks: []}
+trainer: {max_epochs: 25, callbacks: []}
 """
 
 
