@@ -37,6 +37,7 @@ class TestDerm7pt(DataModuleContract):
 
 
 class TestDerm7ptWithVariables(TestDerm7pt):
+    test_workers_do_not_change_samples = None  # the tables' tests start them, with variables
     modalities = ("derm", "variables")
 
     def build(self, root, **settings):
