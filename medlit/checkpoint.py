@@ -11,7 +11,7 @@ from medlit.errors import CheckpointMismatchError, ConfigurationError, WeightsNo
 from medlit.models.base import AdaptedClassifier
 from medlit.models.unimodal import PASS
 from medlit.models.variables import VARIABLES
-from medlit.models.weights import read_file
+from medlit.models.weights import read_file, write_tensors
 
 FORMAT_VERSION = 1
 """Version of the layout written here; raised whenever an older reader would misread it."""
@@ -216,11 +216,7 @@ def initialise_from_unimodal(
 
 def save_weights(state: Mapping[str, Tensor], info: Mapping[str, Any], path: Path) -> None:
     """Write a trained state as safetensors, with what it says of itself as its metadata."""
-    from safetensors.torch import save_file
-
-    save_file(
-        {name: tensor.contiguous() for name, tensor in state.items()}, path, metadata={"medlit": json.dumps(info)}
-    )
+    write_tensors(state, path, metadata={"medlit": json.dumps(info)})
 
 
 def load_weights(model: AdaptedClassifier, path: Path, *, class_names: Sequence[str] | None = None) -> None:

@@ -104,12 +104,10 @@ def convert(
 
 def _write_foundation(state: Mapping[str, "Tensor"], path: Path) -> None:
     """The frozen weights alone, in timm's names."""
-    from safetensors.torch import save_file
-
     from medlit.callbacks.files import write_whole
+    from medlit.models.weights import write_tensors
 
-    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
-    write_whole(path, lambda temporary: save_file(tensors, temporary))
+    write_whole(path, lambda temporary: write_tensors(state, temporary))
 
 
 def _write_checkpoint(model: "AdaptedClassifier", path: Path) -> None:

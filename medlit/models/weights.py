@@ -1,7 +1,9 @@
 """Foundation weights: where they come from, and how they enter a timm model without a tensor left out in silence."""
 
 import socket
+import stat
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -166,13 +168,11 @@ def read_file(path: Path, *, mmap: bool = False) -> dict[str, Any]:
         mmap: Read tensors from the file when they are used, so that an optimizer beside the weights costs no memory.
 
     Raises:
-        CheckpointMismatchError: If the file holds anything else, or is broken.
+        CheckpointMismatchError: If the file holds anything else, is broken or may not be read.
     """
     import argparse
-    import pickle
     import zipfile
 
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
@@ -180,13 +180,31 @@ def read_file(path: Path, *, mmap: bool = False) -> dict[str, Any]:
             return dict(load_file(path))
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap and zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
+    except OSError as error:
+        raise CheckpointMismatchError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except Exception as error:  # the readers have a dozen for a broken file: KeyError, IndexError, struct.error, ...
         raise CheckpointMismatchError(
             f"{path}: not a file of tensors ({type(error).__name__}); nothing was unpickled"
         ) from error
     if not isinstance(content, dict):
         raise CheckpointMismatchError(f"{path}: holds a {type(content).__name__}, not a dictionary of tensors")
     return content
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, *, metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file that others may read as the umask says; safetensors makes it the owner's alone.
+
+    Args:
+        tensors: By name; made contiguous.
+        path: The file.
+        metadata: Words to keep beside them.
+    """
+    from safetensors.torch import save_file
+
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata=metadata)
+    path.chmod(mode)
 
 
 def require_known(name: str) -> None:

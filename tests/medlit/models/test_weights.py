@@ -1,6 +1,7 @@
 """Weights from files and from the hub: nothing is left out, nothing is run, and an error says what to do."""
 
 import argparse
+import os
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from safetensors.torch import save_file
 
 from medlit.errors import CheckpointMismatchError, ConfigurationError, WeightsNotFoundError
 from medlit.models import VisionEncoder
-from medlit.models.weights import read_file, read_tensors
+from medlit.models.weights import read_file, read_tensors, write_tensors
 
 VIT = {"depth": 2, "embed_dim": 32, "num_heads": 2}
 
@@ -144,6 +145,47 @@ def test_loaded_weights_do_not_depend_on_the_file_any_more(tmp_path):
     before = [parameter.clone() for parameter in loaded.parameters()]
     file.write_bytes(bytes(file.stat().st_size))
     assert all(torch.equal(a, b) for a, b in zip(before, loaded.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
+def test_written_files_are_readable_for_whom_the_umask_lets(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_tensors({"weight": torch.eye(2).T[:, :1]}, tmp_path / "model.safetensors", metadata={"by": "test"})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == mode
+    assert torch.equal(read_file(tmp_path / "model.safetensors")["weight"], torch.eye(2)[:, :1])
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("content", [b"", b"hello", b"exit", b"<!doctype html>", b"version https://git-lfs", b"PK\5\6"])
+def test_a_file_of_words_is_refused_with_its_name(tmp_path, content, suffix):
+    """A page of the web or a pointer of Git LFS in the place of the weights."""
+    file = tmp_path / f"model{suffix}"
+    file.write_bytes(content)
+    with pytest.raises(CheckpointMismatchError, match=rf"model{suffix}: not a file of tensors"):
+        read_file(file)
+
+
+def test_a_broken_file_is_refused_with_its_name(tmp_path):
+    file = tmp_path / "model.pth"
+    for zipped in (True, False):
+        torch.save({"model": {"weight": torch.ones(3)}}, file, _use_new_zipfile_serialization=zipped)
+        whole = file.read_bytes()
+        for size in range(0, len(whole) - 1, 61):
+            file.write_bytes(whole[:size])
+            with pytest.raises(CheckpointMismatchError, match=r"model\.pth: not a file of tensors"):
+                read_file(file)
+
+
+def test_a_file_that_may_not_be_opened_says_why(tmp_path):
+    """A folder stands for it: to root every file is open."""
+    with pytest.raises(CheckpointMismatchError, match=r"model\.pth: cannot be read \(.*[Dd]irectory"):
+        read_file(tmp_path / "model.pth")
+    (tmp_path / "model.pth").mkdir()
+    with pytest.raises(CheckpointMismatchError, match=r"model\.pth: cannot be read \(.*[Dd]irectory"):
+        read_file(tmp_path / "model.pth")
 
 
 def test_a_model_that_pools_first_takes_the_files_final_norm_for_that(tmp_path):
