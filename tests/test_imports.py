@@ -1,6 +1,7 @@
 """Imports run one way: data_modules and the torch parts at the bottom, the command line on top."""
 
 import ast
+import functools
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ FORBIDDEN = {
     "medlit.tasks": ("data_modules.skin", "data_modules.synthetic", "medlit.commands", *CLI),
     "medlit.callbacks": ("data_modules.skin", "data_modules.synthetic", "medlit.commands", *CLI),
     "medlit.report": ("lightning", "data_modules", "medlit.tasks", "medlit.commands", *CLI),
+    "medlit.recipes": ("data_modules.skin", "data_modules.synthetic", "medlit.tasks", "medlit.commands", *CLI),
+    "medlit.interop": ("lightning", "data_modules", "medlit.tasks", "medlit.callbacks", "medlit.commands", *CLI),
     "medlit.checkpoint": ("lightning", "data_modules", "medlit.tasks", "medlit.commands", *CLI),
 }
 # What the light front of the command line may import before it knows that a verb needs more.
@@ -47,6 +50,7 @@ def imported(node: ast.AST, module: str, *, is_package: bool) -> list[str]:
     return [base, *(f"{base}.{alias.name}" for alias in node.names)]
 
 
+@functools.cache
 def imports_by_module() -> dict[str, set[str]]:
     """All imports of the packages, those inside functions too."""
     found = {}
