@@ -152,7 +152,9 @@ def test_what_was_killed_after_its_last_epoch_is_only_tested(folder, unbroken):
 
 
 def test_other_settings_are_refused_and_named(folder, unbroken):
-    with pytest.raises(ConfigurationError, match=r"derm, seed 0 \(and 3 more\).*trainer.max_epochs: 12 -> 13; .*--rerun"):
+    with pytest.raises(
+        ConfigurationError, match=r"derm, seed 0 \(and 3 more\).*trainer.max_epochs: 12 -> 13; .*--rerun"
+    ):
         command.main(["run", write_recipe(folder), "--out", str(unbroken), "--set", "trainer.max_epochs=13"])
 
 
@@ -175,13 +177,14 @@ def test_what_failed_holds_up_only_what_needs_it(folder, capfd):
 
 def test_the_plan_counts_steps_and_says_where_data_are_missing(folder, capsys):
     stages = {"derm": {"configs": [str(EXPERIMENTS / "unimodal_derm7pt_derm.yaml")]}}
-    recipe = write_recipe(folder, name="planned", stages=stages)
+    recipe = write_recipe(folder, name="planned", stages=stages, num_folds=3)
     out = folder / "planned"
     assert command.main(["run", recipe, "--out", str(out), "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert "1. derm, seed 0: new\n   medlit fit --config" in said
-    assert "derm: 1 steps an epoch x 12 epochs = 12 steps" in said  # 25 cases, balanced, in batches of 32
-    assert "At most 24 steps are left" in said
+    assert "1. derm, seed 0, fold 0: new\n   medlit fit --config" in said
+    assert "6. derm, seed 1, fold 2: new" in said
+    assert "derm: 1 steps an epoch x 12 epochs = 12 steps" in said  # a third of 40 cases, balanced, in batches of 32
+    assert "At most 72 steps are left" in said
     assert not out.exists()
     command.main(["run", recipe, "--out", str(out), "--dry-run", "--set", f"data.init_args.root={folder / 'nothing'}"])
     said = capsys.readouterr().out
