@@ -15,7 +15,7 @@ class AdaptedClassifier(nn.Module):
     Args:
         modalities: Names of the modalities, in order.
         num_classes: C, number of classes or labels.
-        backbone_name: timm's name of the foundation model.
+        backbone_name: The foundation model: timm's name, or one of docs/foundation_models.md.
         backbone: The foundation model with the adapters of each pass.
         variables: Names of the clinical variables, where those are one of the modalities.
 

@@ -49,8 +49,9 @@ class EarlyInterventionClassifier(AdaptedClassifier):
         num_classes: C, number of classes (or of labels, where a case may have several).
         img_size: Side of the images, pixels.
         variables: Names of the clinical variables, where those are one of the modalities.
-        backbone: timm's name of the frozen vision transformer, shared by all passes.
-        pretrained: Take timm's weights from the hub.
+        backbone: The frozen vision transformer, shared by all passes: timm's name, or one of docs/foundation_models.md,
+            as ``retfound_cfp``.
+        pretrained: Take the released weights from the hub (or its local cache).
         weights: A local file or folder of foundation weights instead.
         model_args: Further arguments of the timm model.
         adapter: Adapters of each pass, any configuration of PEFT; null: none (linear probe, or full fine-tuning).

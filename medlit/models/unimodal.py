@@ -33,8 +33,8 @@ class UnimodalClassifier(AdaptedClassifier):
         num_classes: C, number of classes (or of labels, where a case may have several).
         img_size: Side of the images, pixels.
         variables: Names of the clinical variables, where those are the modality.
-        backbone: timm's name of the vision transformer.
-        pretrained: Take timm's weights from the hub.
+        backbone: The vision transformer: timm's name, or one of docs/foundation_models.md, as ``retfound_cfp``.
+        pretrained: Take the released weights from the hub (or its local cache).
         weights: A local file or folder of foundation weights instead.
         model_args: Further arguments of the timm model.
         adapter: Any configuration of PEFT; null: no adapter (linear probe, or full fine-tuning).
