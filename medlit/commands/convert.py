@@ -1,12 +1,13 @@
 """``medlit convert``: a checkpoint of the papers' own code as foundation weights, a checkpoint and an overlay."""
 
 import argparse
+import math
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medlit.errors import CheckpointMismatchError, ConfigurationError
+from medlit.errors import CheckpointMismatchError, ConfigurationError, WeightsNotFoundError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,21 +33,28 @@ def main(args: list[str]) -> int:
     Raises:
         WeightsNotFoundError: If there is no such checkpoint.
         CheckpointMismatchError: If it is none of the released code.
-        ConfigurationError: If an option does not fit it, or the folder holds a conversion already.
+        ConfigurationError: If an option does not fit it, or the folder holds a conversion already or is not writable.
     """
     options = _parser().parse_args(args)
+    if options.out.exists() and not options.out.is_dir():
+        raise ConfigurationError(f"--out {options.out} is no folder")
     taken = [name for name in (BACKBONE, CHECKPOINT, OVERLAY) if (options.out / name).exists()]
     if taken:
         raise ConfigurationError(f"{options.out} already holds {', '.join(taken)}; choose another --out")
-    convert(
-        options.kind,
-        options.checkpoint,
-        modalities=options.modalities,
-        out=options.out,
-        img_size=options.img_size,
-        alphas=options.alphas,
-        num_heads=options.num_heads,
-    )
+    try:
+        convert(
+            options.kind,
+            options.checkpoint,
+            modalities=options.modalities,
+            out=options.out,
+            img_size=options.img_size,
+            alphas=options.alphas,
+            num_heads=options.num_heads,
+        )
+    except WeightsNotFoundError:  # an OSError too
+        raise
+    except OSError as error:
+        raise ConfigurationError(f"--out {options.out}: cannot be written ({error.strerror or error})") from error
     return 0
 
 
@@ -86,8 +94,14 @@ def convert(
         raise ConfigurationError(
             f"--modalities {' '.join(modalities)}: {source} needs {described.num_modalities} different names"
         )
-    if alphas is not None and len(alphas) != len(described.ranks):
-        raise ConfigurationError(f"--alphas {alphas}: MoR in {source} has the ranks {described.ranks}, an alpha each")
+    if unfit := [name for name in modalities if not name or "." in name]:
+        raise ConfigurationError(f"--modalities: {unfit[0]!r} cannot be the name of a modality: empty, or with a dot")
+    if alphas is not None and (
+        len(alphas) != len(described.ranks) or not all(0 < alpha < math.inf for alpha in alphas)
+    ):
+        raise ConfigurationError(
+            f"--alphas {alphas}: MoR in {source} has the ranks {described.ranks}; give a positive alpha for each"
+        )
     if kind == "ei":
         converted = convert_ei_state_dict(state, modalities=modalities, source=source)
     else:
@@ -173,9 +187,9 @@ def _report(described: "ReleasedModel", checkpoint: Path, modalities: list[str],
     )
     for name in (BACKBONE, CHECKPOINT, OVERLAY):
         print(out / name)
-    experiment = "ei_derm7pt" if described.kind == "ei" else f"unimodal_derm7pt_{modalities[0]}"
+    experiment = "ei_SET" if described.kind == "ei" else f"unimodal_SET_{modalities[0]}"
     print(
-        f"next, with the data's experiment: medlit test --config experiments/{experiment}.yaml --config {out / OVERLAY}"
+        f"next, with the SET's experiment: medlit test --config experiments/{experiment}.yaml --config {out / OVERLAY}"
     )
 
 

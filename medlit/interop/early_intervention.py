@@ -37,7 +37,7 @@ def convert_ei_state_dict(
         ConfigurationError: If there is not one name for each modality of the checkpoint.
     """
     parts = read_parts(state, source=source)
-    model = describe_parts(parts, source=source)
+    model = describe_parts(parts, num_heads=1, source=source)  # no shape depends on it
     if model.kind != "ei":
         raise CheckpointMismatchError(
             f"{source}: a unimodal checkpoint (backbone.*, fc.*), not one of several modalities"
@@ -67,7 +67,7 @@ def convert_unimodal_state_dict(state: Mapping[str, Tensor], *, source: str = "s
         CheckpointMismatchError: If tensors are missing or left over.
     """
     parts = read_parts(state, source=source)
-    model = describe_parts(parts, source=source)
+    model = describe_parts(parts, num_heads=1, source=source)
     if model.kind != "unimodal":
         raise CheckpointMismatchError(
             f"{source}: a checkpoint of {model.num_modalities} modalities, not a unimodal one"

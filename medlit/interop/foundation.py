@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from medlit.errors import CheckpointMismatchError
+from medlit.errors import CheckpointMismatchError, ConfigurationError
 
 HEAD_WIDTH = 64
 """Channels of an attention head in every published CLIP and DINOv2; a state dict does not tell."""
@@ -34,6 +34,9 @@ KNOWN: dict[str, dict[str, tuple[int, int, int, int]]] = {
 ARGUMENTS = ("patch_size", "embed_dim", "depth", "num_heads")
 REGISTERS, HIDDEN = 4, 4
 """Register tokens, and width of the MLPs as a multiple of D, of the models above."""
+
+NEEDED = {"patch_embed.proj.weight": 4, "pos_embed": 3, "cls_token": 3, "blocks.0.mlp.fc1.weight": 2}
+"""Tensors by which a foundation is told, and how many dimensions each has."""
 
 SHOWN = 4
 """Names in a message."""
@@ -65,26 +68,26 @@ def recognise(frozen: Mapping[str, Tensor], *, num_heads: int | None = None, sou
 
     Raises:
         CheckpointMismatchError: If it is neither CLIP nor DINOv2, or the patches make no square.
+        ConfigurationError: If ``num_heads`` does not divide the width, or is left out where 64 does not.
     """
     family = "CLIP" if "norm_pre.weight" in frozen else "DINOv2" if "blocks.0.ls1.gamma" in frozen else None
-    needed = ("patch_embed.proj.weight", "pos_embed", "cls_token", "blocks.0.mlp.fc1.weight")
-    if family is None or any(name not in frozen for name in needed):
+    if family is None or any(name not in frozen for name in NEEDED):
         raise CheckpointMismatchError(
             f"{source}: neither timm's CLIP (norm_pre.weight) nor the original's DINOv2 (blocks.0.ls1.gamma), with "
-            f"{', '.join(needed)}; it has {', '.join(sorted(frozen)[:SHOWN])}, ..."
+            f"{', '.join(NEEDED)}; it has {', '.join(sorted(frozen)[:SHOWN])}, ..."
         )
     if "register_tokens" in frozen:
         family = "DINOv2 with registers"
+    width = _width(frozen, source=source)
     patches = frozen["pos_embed"].shape[1] - 1
     grid = math.isqrt(max(patches, 0))
     if grid < 1 or grid**2 != patches:
         raise CheckpointMismatchError(
             f"{source}: pos_embed has {patches + 1} rows, which is not one for the CLS token and a square of patches"
         )
-    width, _, _, patch_size = frozen["patch_embed.proj.weight"].shape
+    patch_size = frozen["patch_embed.proj.weight"].shape[-1]
     depth = len({name.split(".")[1] for name in frozen if name.startswith("blocks.")})
-    heads = num_heads or (width // HEAD_WIDTH if width % HEAD_WIDTH == 0 else 1)
-    name, model_args = _nearest(family, (patch_size, width, depth, heads))
+    name, model_args = _nearest(family, (patch_size, width, depth, _heads(width, num_heads, source=source)))
     hidden = len(frozen["blocks.0.mlp.fc1.weight"]) / width
     if hidden != HIDDEN:
         model_args["mlp_ratio"] = hidden
@@ -113,6 +116,29 @@ def timm_names(frozen: Mapping[str, Tensor], foundation: Foundation) -> dict[str
         state["pos_embed"] = positions[:, 1:]
         state["reg_token"] = state.pop("register_tokens")
     return state
+
+
+def _width(frozen: Mapping[str, Tensor], *, source: str) -> int:
+    """Channels D, once the tensors that tell of the foundation have the shapes they need."""
+    width = next(iter(frozen["patch_embed.proj.weight"].shape), 0)
+    for name, dimensions in {**NEEDED, "register_tokens": 3}.items():
+        shape = tuple(frozen[name].shape) if name in frozen else ()
+        channels = shape[:1] if dimensions == 4 else shape[-1:]  # a kernel has them first
+        if name in frozen and (len(shape) != dimensions or 0 in shape or channels != (width,)):
+            raise CheckpointMismatchError(
+                f"{source}: {name} has the shape {shape}, not one of {dimensions} dimensions and {width} channels"
+            )
+    return width
+
+
+def _heads(width: int, num_heads: int | None, *, source: str) -> int:
+    """Attention heads, given or by the channels of one."""
+    if num_heads is None and width % HEAD_WIDTH == 0:
+        return width // HEAD_WIDTH
+    if num_heads is None or num_heads < 1 or width % num_heads:
+        given = "is needed" if num_heads is None else f"{num_heads} does not fit"
+        raise ConfigurationError(f"{source}: num_heads {given}: heads have to divide the {width} channels")
+    return num_heads
 
 
 def _nearest(family: str, sizes: tuple[int, int, int, int]) -> tuple[str, dict[str, Any]]:

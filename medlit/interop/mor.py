@@ -112,8 +112,8 @@ def take_apart(state: Mapping[str, Tensor], *, source: str) -> AdaptedState:
 
 def _check(experts: Experts, weight: Tensor | None, part: str, *, where: str) -> None:
     """Refuse experts that cannot be those of a layer with this frozen weight."""
-    if weight is None:
-        raise CheckpointMismatchError(f"{where} has adapters, but no linear.weight")
+    if weight is None or weight.ndim != 2:
+        raise CheckpointMismatchError(f"{where} has adapters, but no linear.weight that is a matrix")
     numbers = list(range(len(experts.downs)))
     if not numbers or sorted(experts.downs) != numbers or sorted(experts.ups) != numbers:
         raise CheckpointMismatchError(
@@ -124,11 +124,12 @@ def _check(experts: Experts, weight: Tensor | None, part: str, *, where: str) ->
         raise CheckpointMismatchError(f"{where} has of route only {sorted(experts.router)}, not weight and bias")
     outputs, inputs = weight.shape
     outputs = outputs // len(THIRDS) if part else outputs
-    rows = len(experts.router["bias"])
+    rows = experts.router["bias"].numel()
     right = (
         all(down.ndim == 2 and down.shape[1] == inputs for down in experts.downs.values())
         and all(experts.ups[k].shape == (outputs, len(experts.downs[k])) for k in numbers)
         and rows in (len(numbers), len(numbers) + 1)
+        and experts.router["bias"].shape == (rows,)
         and experts.router["weight"].shape == (rows, inputs)
     )
     if not right:

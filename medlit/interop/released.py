@@ -138,6 +138,7 @@ def describe(state: Mapping[str, Tensor], *, num_heads: int | None = None, sourc
 
     Raises:
         CheckpointMismatchError: If it is none of the released code, or parts of it contradict.
+        ConfigurationError: If ``num_heads`` does not fit.
     """
     return describe_parts(read_parts(state, source=source), num_heads=num_heads, source=source)
 
@@ -146,8 +147,8 @@ def describe_parts(parts: Parts, *, num_heads: int | None = None, source: str) -
     """As :func:`describe`, of a state dict that is taken apart already."""
     kind: Literal["ei", "unimodal"] = "unimodal" if "" in parts.backbones else "ei"
     head = "fc.weight" if kind == "unimodal" else f"{FIRST}.0.fc.weight"
-    if head not in parts.rest:
-        raise CheckpointMismatchError(f"{source}: {head} is not there")
+    if head not in parts.rest or parts.rest[head].ndim != 2:
+        raise CheckpointMismatchError(f"{source}: {head} is not there, or no matrix")
     owner, first = next(iter(parts.backbones.items()))
     for name, other in parts.backbones.items():
         if other.shape != first.shape:
@@ -178,8 +179,10 @@ def read_parts(state: Mapping[str, Tensor], *, source: str) -> Parts:
     Raises:
         CheckpointMismatchError: If there is no backbone, one has no counterpart, or their frozen weights differ.
     """
-    if strangers := [name for name, tensor in state.items() if not isinstance(tensor, Tensor)]:
-        raise CheckpointMismatchError(f"{source}: {', '.join(strangers[:SHOWN])} is no tensor; a state dict is needed")
+    if strangers := [str(n) for n, tensor in state.items() if not (isinstance(n, str) and isinstance(tensor, Tensor))]:
+        raise CheckpointMismatchError(
+            f"{source}: {', '.join(strangers[:SHOWN])} is no tensor with a name; a state dict is needed"
+        )
     inside: dict[str, dict[str, Tensor]] = defaultdict(dict)
     rest = {}
     for name, tensor in state.items():
@@ -194,7 +197,7 @@ def read_parts(state: Mapping[str, Tensor], *, source: str) -> Parts:
         raise CheckpointMismatchError(
             f"{source}: no checkpoint of the released Early Intervention code: it needs {FIRST}.0.backbone.*, "
             f"{SECOND}.0.backbone.*, ... (or backbone.* alone), but has "
-            f"{', '.join(sorted(owners) or list(state)[:SHOWN])}"
+            f"{', '.join(sorted(owners) or list(state)[:SHOWN]) or 'nothing'}"
         )
     apart = {
         owner: take_apart(inside[owner], source=f"{source}: {owner or 'backbone'}")

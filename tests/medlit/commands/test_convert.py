@@ -145,13 +145,34 @@ def test_what_contradicts_the_checkpoint_is_refused_and_leaves_nothing(checkpoin
     ("option", "message"),
     [
         (["--img_size", 512], "position embedding is for 42 pixels"),
-        (["--alphas", 4, 8], "has the ranks [2, 4, 8], an alpha each"),
+        (["--alphas", 4, 8], "has the ranks [2, 4, 8]; give a positive alpha for each"),
+        (["--alphas", 4, 8, 0], "give a positive alpha for each"),
+        (["--alphas", 4, 8, "nan"], "give a positive alpha for each"),
+        (["--num_heads", 5], "num_heads 5 does not fit: heads have to divide the 32 channels"),
+        (["--num_heads", 0], "num_heads 0 does not fit"),
+        (["--modalities", "clinic", "derm.1"], "'derm.1' cannot be the name of a modality"),
+        (["--modalities", "", "derm"], "'' cannot be the name of a modality"),
     ],
 )
 def test_options_that_do_not_fit_are_refused_and_leave_nothing(checkpoint, tmp_path, option, message, capsys):
     assert main(words(checkpoint, tmp_path / "out", *option)) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("out", "message"), [("a_file", "is no folder"), ("a_file/out", "cannot be written")])
+def test_a_place_that_cannot_be_written_to_is_said(checkpoint, tmp_path, out, message, capsys):
+    (tmp_path / "a_file").write_text("mine")
+    assert main(words(checkpoint, tmp_path / out)) == 2
+    assert message in capsys.readouterr().err
+    assert (tmp_path / "a_file").read_text() == "mine"
+
+
+def test_heads_are_not_guessed_where_they_cannot_be_told(checkpoint, tmp_path, capsys):
+    """The width of 32 is no multiple of 64 channels; the wrong number would give wrong scores without a word."""
+    options = ["--modalities", *NAMES, "--out", str(tmp_path / "out")]
+    assert main(["convert", "ei", str(checkpoint), *options]) == 2
+    assert "num_heads is needed" in capsys.readouterr().err
 
 
 class Trap:
