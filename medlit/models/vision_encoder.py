@@ -37,7 +37,7 @@ class VisionEncoder(nn.Module):
         gradient_checkpointing: Recompute each block in the backward pass: less memory, about a third more time.
 
     Raises:
-        ConfigurationError: If timm has no such model, it is no plain ViT, or ``img_size`` does not fit the patches.
+        ConfigurationError: If timm has no such model, it is no plain ViT, or a setting does not fit it.
         WeightsNotFoundError: If weights are asked for and not to be had.
     """
 
@@ -61,6 +61,8 @@ class VisionEncoder(nn.Module):
         require_known(backbone)
         foundation = FOUNDATIONS.get(backbone)
         architecture = backbone if foundation is None else foundation.architecture
+        if "img_size" in (model_args or {}):
+            raise ConfigurationError("model_args: img_size is the data's, set it there")
         arguments = {**({} if foundation is None else foundation.model_args), **(model_args or {})}
         patch_size = _patch_size(architecture, arguments)
         self.padding = _padding(img_size, patch_size, pad=pad)
@@ -71,8 +73,10 @@ class VisionEncoder(nn.Module):
         self.width: int = self.vit.num_features
         own = vars(foundation) if foundation is not None else self.vit.pretrained_cfg
         for name, given in (("mean", image_mean), ("std", image_std)):
-            values = torch.tensor(tuple(given or own[name]), dtype=torch.float32).view(1, 3, 1, 1)
-            self.register_buffer(name, values, persistent=False)
+            values = tuple(own[name] if given is None else given)
+            if len(values) != 3 or (name == "std" and not all(value > 0 for value in values)):
+                raise ConfigurationError(f"image_{name}: three numbers are needed, of a std positive ones, got {given}")
+            self.register_buffer(name, torch.tensor(values).float().view(1, 3, 1, 1), persistent=False)
         if weights is not None:
             load_foundation_weights(self.vit, find_weights(weights), foundation)
         elif pretrained:
@@ -163,7 +167,7 @@ class VisionEncoder(nn.Module):
                 rope = _without_rotation(rope, extra_tokens.shape[1])
             arguments: dict[str, Any] = dict(attention)
             if rope is not None:
-                arguments["rope"] = rope[index] if self._rope_per_block else rope
+                arguments["rope"] = rope[index] if getattr(self.vit, "rope_mixed", False) else rope
             if summary_only and index == self.depth - 1 and type(block) is Block and self.reads_cls:
                 run: Callable[..., Tensor] = partial(_cls_after, block)
             else:
@@ -178,10 +182,6 @@ class VisionEncoder(nn.Module):
     def depth(self) -> int:
         """Number of blocks."""
         return len(self.vit.blocks)
-
-    @property
-    def _rope_per_block(self) -> bool:
-        return bool(getattr(self.vit, "rope_mixed", False))
 
     def _embed(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Tokens (B, N, D) before the first block, and the rotary embedding of the patches where there is one."""

@@ -115,6 +115,20 @@ def test_normalises_by_the_backbones_own_figures_or_by_those_given():
     assert encoder(image_mean=[0.5] * 3, image_std=[0.25] * 3).std.flatten().tolist() == [0.25] * 3
 
 
+@pytest.mark.parametrize(
+    "options", [{"image_mean": [0.5]}, {"image_mean": []}, {"image_std": [0.2] * 4}, {"image_std": [0.2, 0.2, 0.0]}]
+)
+def test_a_normalisation_of_other_than_three_colours_is_refused(options):
+    [name] = options
+    with pytest.raises(ConfigurationError, match=f"{name}: three numbers are needed"):
+        encoder(**options)
+
+
+def test_a_size_beside_the_datas_is_refused():
+    with pytest.raises(ConfigurationError, match="model_args: img_size is the data's"):
+        encoder(model_args={**VIT, "img_size": 64})
+
+
 def test_a_size_off_the_patch_names_the_two_nearest():
     with pytest.raises(ConfigurationError, match=r"img_size 512 .* patch size 14.* 504 and 518"):
         encoder("vit_base_patch14_reg4_dinov2", img_size=512)
