@@ -20,6 +20,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import torch
@@ -32,7 +33,6 @@ from medlit.commands.demo import experiments_folder
 from medlit.losses import EarlyInterventionLoss
 from medlit.metrics import classification_metrics
 from medlit.models import AdaptedClassifier, EarlyInterventionClassifier
-from medlit.run_folder import CONFIG
 from medlit.tasks.unimodal import AnswerLoss
 
 CHANCE, MARGIN = 0.2, 0.1
@@ -49,6 +49,8 @@ class Baseline:
     title: str
     experiment: str
     overlay: str | None = None
+    settings: tuple[str, ...] = ()
+    """What the tiny training needs beside the overlays, chosen by hand."""
 
     @property
     def slug(self) -> str:
@@ -57,13 +59,17 @@ class Baseline:
 
 
 EI, FUSION = "ei_derm7pt", "fusion_derm7pt"
+FEW_PROMPTS = ("--model.init_args.model.init_args.adapter.init_args.num_tokens", "2", "--trainer.min_epochs", "40")
+"""Ten tokens would drown an image of four patches; and it starts more slowly than early stopping waits."""
+SLOWER = ("--model.init_args.optimizer.init_args.lr", "1e-3", "--trainer.min_epochs", "40")
+"""The overlay's rate is one for adapters."""
 BASELINES = (
     Baseline(FIRST, EI),
     Baseline("Early Intervention, LoRA", EI, "adapter_lora"),
     Baseline("Early Intervention, LoRA-MoE", EI, "adapter_lora_moe"),
-    Baseline("Early Intervention, visual prompts", EI, "adapter_visual_prompt"),
+    Baseline("Early Intervention, visual prompts", EI, "adapter_visual_prompt", FEW_PROMPTS),
     Baseline("Early Intervention, linear probe", EI, "adapter_linear_probe"),
-    Baseline("Early Intervention, full fine-tuning", EI, "adapter_full_finetuning"),
+    Baseline("Early Intervention, full fine-tuning", EI, "adapter_full_finetuning", SLOWER),
     Baseline("attention MIL", FUSION),
     Baseline("concatenation", FUSION, "fusion_concatenation"),
     Baseline("cross-attention", FUSION, "fusion_cross_attention"),
@@ -98,7 +104,8 @@ def train(folder: Path, baselines: list[Baseline], *, cases: int, seed: int, epo
         words = [word for config in configs for word in ("--config", str(config))]
         words += ["--data.init_args.root", str(folder / "data"), "--run_dir", str(folder / baseline.slug)]
         words += ["--seed_everything", str(seed), "--overwrite", "true", "--trainer.enable_progress_bar", "false"]
-        words += [] if epochs is None else ["--trainer.max_epochs", str(epochs)]
+        words += baseline.settings
+        words += [] if epochs is None else ["--trainer.max_epochs", str(epochs), "--trainer.min_epochs", "1"]
         # The networks are so small that more threads only wait for each other.
         environment = {"OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1", **os.environ}
         command = [sys.executable, "-m", "medlit.cli", "fit", *words]
@@ -131,24 +138,29 @@ def check(maps: dict[str, float], probabilities: dict[str, Tensor]) -> None:
             raise SystemExit(f"{one} and {other} predict the same")
 
 
-def make_model(folder: Path, baseline: Baseline, **changes: object) -> AdaptedClassifier:
-    """The model of a run's saved configuration, with random weights and another backbone."""
-    settings = yaml.safe_load((folder / baseline.slug / CONFIG).read_text())["model"]["init_args"]["model"]
-    linked = {"modalities": ["clinic", "derm"], "num_classes": 5, "pretrained": False, "model_args": None}
+def make_model(baseline: Baseline, **changes: object) -> AdaptedClassifier:
+    """The model of the shipped experiment with its overlay, with random weights."""
+    settings = _shipped(baseline.experiment)["model"]["init_args"]["model"]
+    linked = {"modalities": ["clinic", "derm"], "num_classes": 5, "pretrained": False, "gradient_checkpointing": False}
+    if baseline.overlay:
+        over = _shipped(f"overlays/{baseline.overlay}")["model"]["init_args"]["model"]
+        settings = {**settings, **over, "init_args": {**settings["init_args"], **over.get("init_args", {})}}
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--model", type=AdaptedClassifier)
     settings = {**settings, "init_args": {**settings["init_args"], **linked, **changes}}
     return parser.instantiate(parser.parse_object({"model": settings})).model
 
 
-def trained_parameters(folder: Path, baseline: Baseline) -> int:
-    """At the backbone of the shipped experiments; counted without memory."""
-    experiment = yaml.safe_load((experiments_folder() / f"{baseline.experiment}.yaml").read_text())
-    name = experiment["model"]["init_args"]["model"]["init_args"]["backbone"]
-    size = experiment["data"]["init_args"]["img_size"]
+def trained_parameters(baseline: Baseline) -> int:
+    """At backbone and size of the shipped experiment; counted without memory."""
+    size = _shipped(baseline.experiment)["data"]["init_args"]["img_size"]
     with torch.device("meta"):
-        model = make_model(folder, baseline, backbone=name, img_size=size)
+        model = make_model(baseline, img_size=size)
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def _shipped(name: str) -> dict[str, Any]:
+    return yaml.safe_load((experiments_folder() / f"{name}.yaml").read_text())
 
 
 class Stepper:
@@ -182,7 +194,7 @@ class Stepper:
             storage = tensor.untyped_storage()
             if storage.data_ptr() not in own:
                 kept[storage.data_ptr()] = storage.nbytes()
-            return tensor
+            return tensor.detach()  # the tensor itself would hold the graph that holds it
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             total = self.loss(self.model(self.images), self.label)["total"]
@@ -192,10 +204,10 @@ class Stepper:
         return weights + 2 * sum(tensor.numel() * tensor.element_size() for tensor in self.trained) + bytes_kept
 
 
-def steps(folder: Path, baselines: list[Baseline], step: Step) -> dict[str, tuple[float, int]]:
+def steps(baselines: list[Baseline], step: Step) -> dict[str, tuple[float, int]]:
     """By title, the median ratio of a step's time to the first row's, and bytes."""
     models = {
-        baseline.title: Stepper(make_model(folder, baseline, backbone=step.backbone, img_size=step.img_size), step)
+        baseline.title: Stepper(make_model(baseline, backbone=step.backbone, img_size=step.img_size), step)
         for baseline in baselines
     }
     memory = {title: stepper.memory() for title, stepper in models.items()}
@@ -220,11 +232,11 @@ def table(folder: Path, baselines: list[Baseline], step: Step) -> str:
     for baseline in baselines:
         logits, probabilities[baseline.title], label = predictions(folder, baseline)
         maps[baseline.title] = classification_metrics(logits, label)["map"]
-    measured = steps(folder, baselines, step)
+    measured = steps(baselines, step)
     lines = ["| | test mAP | trained at ViT-B/14 | step time | step memory |", "|---|---:|---:|---:|---:|"]
     for baseline in baselines:
         ratio, size = measured[baseline.title]
-        count = trained_parameters(folder, baseline)
+        count = trained_parameters(baseline)
         row = f"{maps[baseline.title]:.3f} | {count / 1e6:.3f} M | {ratio:.2f} | {size / 1e6:.0f} MB"
         lines.append(f"| {baseline.title} | {row} |")
     text = "\n".join(lines)
@@ -249,8 +261,8 @@ def main() -> None:
     parser.add_argument("--trained", action="store_true", help="the runs are there: measure and print alone")
     parser.add_argument("--backbone", default="vit_small_patch16_224", help="of the step that is measured")
     parser.add_argument("--size", type=int, default=224, help="side of its images, pixels")
-    parser.add_argument("--batch", type=int, default=4, help="its cases")
-    parser.add_argument("--repeats", type=int, default=7, help="counted turns")
+    parser.add_argument("--batch", type=int, default=2, help="its cases")
+    parser.add_argument("--repeats", type=int, default=5, help="counted turns")
     options = parser.parse_args()
     chosen = [baseline for baseline in BASELINES if baseline.slug in options.only]
     if not options.trained:
