@@ -10,7 +10,9 @@ from transformers import Dinov2Config, Dinov2Model, SiglipConfig, SiglipModel, S
 from medlit.errors import CheckpointMismatchError
 from medlit.losses import EarlyInterventionLoss
 from medlit.models import EarlyInterventionClassifier, VisionEncoder
+from medlit.models.adapted_backbone import DEFAULT_ADAPTER
 from medlit.models.foundations import FOUNDATIONS
+from medlit.peft import MoRConfig
 from tests.medlit.models import releases
 from tests.medlit.models.releases import lively
 from tests.medlit.models.small import pictures
@@ -37,7 +39,9 @@ FAMILIES = [
     "vit_base_patch16_dinov3.lvd1689m",
     "vit_base_patch16_clip_224.openai",
     "vit_base_patch16_siglip_224.v2_webli",
+    "eva02_base_patch14_224",
 ]
+GATED_MLP = ["mlp.fc1_g", "mlp.fc1_x", "mlp.fc2"]  # EVA-02's, as documented
 
 
 def patch(name):
@@ -231,6 +235,9 @@ def test_early_intervention_steers_and_trains_every_family(name):
         backbone=name,
         pretrained=False,
         model_args=VIT,
+        adapter=MoRConfig(ranks=[2, 4], alphas=[4, 8], target_modules=GATED_MLP)
+        if "eva02" in name
+        else DEFAULT_ADAPTER,
         intervene_at=1,
     )
     lively(model).train()
