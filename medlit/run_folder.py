@@ -1,4 +1,4 @@
-"""Where a run keeps its things: ``runs/<name>/{config.yaml, manifest.json, checkpoints/, logs/, predictions_*}``."""
+"""Where a run keeps its things: ``runs/<name>/{config.yaml, manifest.json, checkpoints/, logs/}`` and its tables."""
 
 import contextlib
 import json
@@ -12,7 +12,10 @@ CONFIG, MANIFEST = "config.yaml", "manifest.json"
 CHECKPOINTS = ("checkpoints/best.ckpt", "checkpoints/last.ckpt")
 TRACES = (CONFIG, MANIFEST, *CHECKPOINTS)
 """What a training writes, whatever it is told; each is in the way of the next."""
-OUTPUTS = (*TRACES, *(f"{stem}_*.{format}" for stem in ("predictions", "predict") for format in ("parquet", "csv")))
+SUBSETS = "subsets_test.md"
+"""Name of the table of a test with fewer modalities."""
+PREDICTIONS = tuple(f"{stem}_*.{format}" for stem in ("predictions", "predict") for format in ("parquet", "csv"))
+OUTPUTS = (*TRACES, *PREDICTIONS, SUBSETS)
 """The files that runs write; these and the logs are removed when a run is overwritten."""
 LOGS = ("logs/csv", "logs/tensorboard")
 

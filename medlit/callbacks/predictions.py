@@ -8,11 +8,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from medlit.callbacks.files import write_whole
+from medlit.run_folder import SUBSETS
 from medlit.tasks import CaseResults, ClassificationTask
 from medlit.tasks.results import UNKNOWN_LABEL
-
-SUBSETS = "subsets_test.md"
-"""Name of the table of fewer modalities."""
 
 
 class PredictionWriter(Callback):
@@ -25,7 +23,8 @@ class PredictionWriter(Callback):
     ``<modality>_logit_<class>`` (Early Intervention: steered by the others), ``gate_<modality>``. Probabilities are the
     softmax over classes, for multi-label sets the sigmoid. Columns of a modality are empty where a case lacks it.
 
-    A test with fewer modalities leaves its table in ``subsets_test.md``.
+    A test with fewer modalities leaves its table in ``subsets_test.md``; a test without takes an earlier one away, for
+    it would stand beside the predictions of another test.
 
     Args:
         format: parquet or csv.
@@ -37,13 +36,13 @@ class PredictionWriter(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the rows of the test, and the table of fewer modalities where there is one."""
         self._write(trainer, pl_module, "predictions_test")
-        trial = not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False)
-        subsets = pl_module.subsets if isinstance(pl_module, ClassificationTask) and not trial else None
-        if subsets:
-            write_whole(
-                Path(trainer.default_root_dir) / SUBSETS,
-                lambda path: path.write_text(subsets.markdown(), encoding="utf-8"),
-            )
+        if not _keeps(trainer) or not isinstance(pl_module, ClassificationTask):
+            return
+        table, subsets = Path(trainer.default_root_dir) / SUBSETS, pl_module.subsets
+        if subsets is None:
+            table.unlink(missing_ok=True)
+        else:
+            write_whole(table, lambda path: path.write_text(subsets.markdown(), encoding="utf-8"))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the rows of the prediction."""
@@ -51,9 +50,7 @@ class PredictionWriter(Callback):
         self._write(trainer, pl_module, f"predict_{getattr(datamodule, 'predict_split', 'all')}")
 
     def _write(self, trainer: Trainer, task: LightningModule, stem: str) -> None:
-        if not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False):
-            return
-        if not isinstance(task, ClassificationTask) or task.case_results is None:
+        if not _keeps(trainer) or not isinstance(task, ClassificationTask) or task.case_results is None:
             return
         import polars as pl  # here, after all loaders: a fork after polars was used hangs
 
@@ -65,6 +62,11 @@ class PredictionWriter(Callback):
         path = Path(trainer.default_root_dir) / f"{stem}.{self.format}"
         write_whole(path, table.write_parquet if self.format == "parquet" else partial(table.write_csv))
         print(f"{len(table)} predictions: {path}")
+
+
+def _keeps(trainer: Trainer) -> bool:
+    """Whether this process writes: one does, and none in a trial run."""
+    return trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False)
 
 
 def prediction_columns(task: ClassificationTask, results: CaseResults) -> dict[str, Any]:

@@ -55,7 +55,13 @@ def run(tmp_path):
     write(
         folder,
         *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml", "predictions_test.parquet"),
-        *("predict_all.csv", "logs/csv/fit/metrics.csv", "logs/tensorboard/fit/events", "logs/csv/fit_2/metrics.csv"),
+        *(
+            "predict_all.csv",
+            "subsets_test.md",
+            "logs/csv/fit/metrics.csv",
+            "logs/tensorboard/fit/events",
+            "logs/csv/fit_2/metrics.csv",
+        ),
         *("note.md", "logs/mine/note.md", "checkpoints/mine.ckpt", "figures/a.png"),
     )
     return folder

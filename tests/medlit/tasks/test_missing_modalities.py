@@ -1,5 +1,9 @@
 """Cases that lack modalities, in training, figures, tables and predictions; and tests with fewer modalities."""
 
+import contextlib
+import io
+from types import SimpleNamespace
+
 import polars as pl
 import pytest
 import torch
@@ -25,6 +29,15 @@ def run_test(folder, *, data=None, **settings):
     return task, figures
 
 
+@pytest.fixture(scope="module")
+def tested(tmp_path_factory):
+    """A test of cases of which some lack a modality: task, logged figures, run folder, and what it printed."""
+    folder, printed = tmp_path_factory.mktemp("run"), io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        task, figures = run_test(folder)
+    return SimpleNamespace(task=task, figures=figures, folder=folder, printed=" ".join(printed.getvalue().split()))
+
+
 def test_training_goes_through_and_the_loss_falls(tmp_path):
     task = early_intervention()
     [before] = trainer(tmp_path).validate(task, datamodule=incomplete(), verbose=False)
@@ -35,26 +48,24 @@ def test_training_goes_through_and_the_loss_falls(tmp_path):
     assert not any("subset" in name for name in after)
 
 
-def test_a_modality_is_judged_by_the_cases_that_have_it(tmp_path, capsys):
-    task, figures = run_test(tmp_path)
-    results = task.case_results
+def test_a_modality_is_judged_by_the_cases_that_have_it(tested):
+    results, figures = tested.task.case_results, tested.figures
     rows = [case for case in range(13) if case not in WITHOUT_DERM]
     for head in ("derm", "derm/auxiliary"):
         expected = classification_metrics(results.logits[head][rows], results.label[rows], class_names=CLASSES)
         found = {name: figures[f"test/{head}/{name}"] for name in expected}
         assert found == pytest.approx(expected, abs=1e-6, nan_ok=True)
     assert (figures["test/derm/absent"], figures["test/clinic/absent"]) == (3, 1)
-    assert "test, 13 cases, 1 without clinic, 3 without derm" in " ".join(capsys.readouterr().out.split())
+    assert "test, 13 cases, 1 without clinic, 3 without derm" in tested.printed
 
 
-def test_figures_do_not_depend_on_the_batches(tmp_path):
-    first, second = (run_test(tmp_path, data=incomplete(batch_size=size))[1] for size in (1, 13))
-    assert first == pytest.approx(second, abs=1e-6, nan_ok=True)
+def test_figures_do_not_depend_on_the_batches(tested, tmp_path):
+    _, figures = run_test(tmp_path, data=incomplete(batch_size=1))
+    assert figures == pytest.approx(tested.figures, abs=1e-6, nan_ok=True)
 
 
-def test_predictions_are_empty_where_a_modality_is_absent(tmp_path):
-    run_test(tmp_path)
-    table = pl.read_csv(tmp_path / "predictions_test.csv")
+def test_predictions_are_empty_where_a_modality_is_absent(tested):
+    table = pl.read_csv(tested.folder / "predictions_test.csv")
     for name, absent in (("derm", WITHOUT_DERM), ("clinic", WITHOUT_CLINIC)):
         for column in (f"{name}_prob_BCC", f"{name}_logit_MEL", f"gate_{name}"):
             empty = table[column].is_null()
@@ -75,8 +86,8 @@ def test_a_modality_that_no_case_has_is_without_figures(tmp_path):
 # Fewer modalities
 
 
-def test_a_subset_is_the_test_of_a_set_with_these_modalities_alone(tmp_path):
-    task, figures = run_test(tmp_path)
+def test_a_subset_is_the_test_of_a_set_with_these_modalities_alone(tested, tmp_path):
+    task, figures = tested.task, tested.figures
     for name in ("clinic", "derm"):
         data = incomplete()
         for sample in data.samples:
@@ -91,16 +102,16 @@ def test_a_subset_is_the_test_of_a_set_with_these_modalities_alone(tmp_path):
     assert task.subsets.figures["clinic+derm"] == task.figures["fused"]
 
 
-def test_the_second_table_is_printed_and_kept(tmp_path, capsys):
-    task, _ = run_test(tmp_path)
-    text = (tmp_path / "subsets_test.md").read_text()
+def test_the_second_table_is_printed_and_kept(tested):
+    text = (tested.folder / "subsets_test.md").read_text()
     assert text.startswith("test with fewer modalities\n\n| | cases | mAP |")
     assert [line.split("|")[1].strip() for line in text.splitlines()[4:]] == ["clinic", "derm", "clinic+derm"]
-    assert f"| clinic | 12 | {task.subsets.figures['clinic']['map']:.3f} |" in text
-    assert "test with fewer modalities" in capsys.readouterr().out
+    assert f"| clinic | 12 | {tested.task.subsets.figures['clinic']['map']:.3f} |" in text
+    assert "test with fewer modalities" in tested.printed
 
 
-def test_no_table_without_subsets(tmp_path, capsys):
+def test_no_table_without_subsets_not_even_that_of_an_earlier_test(tmp_path, capsys):
+    (tmp_path / "subsets_test.md").touch()
     run_test(tmp_path, test_subsets=False)
     assert not (tmp_path / "subsets_test.md").exists()
     assert "fewer modalities" not in capsys.readouterr().out
