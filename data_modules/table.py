@@ -64,13 +64,23 @@ def read_table(root: Path, file: str, *, needed: Sequence[str] = (), source: str
     return Table(file, {name: [row[i] for row in rows] for i, name in enumerate(names)}, lines)
 
 
+def _check_separator(header: Sequence[str], path: Path) -> None:
+    """Spreadsheets of many countries write semicolons where others write commas."""
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and separator in header[0]:
+            raise TableError(f"{path}: {name} separate its columns; save it anew with commas")
+
+
 def _read(path: Path, missing: str) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig", errors="replace")
+        content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DatasetNotFoundError(missing) from error
     except OSError as error:
         raise UnreadableFileError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    if b"\0" in content[:1000]:
+        raise TableError(f"{path}: no UTF-8 text (UTF-16, or no text at all); save it anew as CSV UTF-8")
+    return content.decode("utf-8-sig", errors="replace")
 
 
 def _parse(text: str, path: Path, *, source: str) -> tuple[list[str], list[list[str | None]], list[int]]:
@@ -84,6 +94,7 @@ def _parse(text: str, path: Path, *, source: str) -> tuple[list[str], list[list[
         for cells in reader:
             if cells and not header:
                 header = cells
+                _check_separator(header, path)
             elif cells:
                 rows.append(_fit(cells, len(header), line=line))
                 lines.append(line)
