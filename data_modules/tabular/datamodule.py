@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_info
+from torch.nn import ModuleDict
 
 from data_modules.base import ClassificationDataModule, PredictSplit
 from data_modules.batch import VARIABLES
@@ -93,6 +94,7 @@ class TableDataModule(ClassificationDataModule):
         check_file(table)
         _check_names(name, modalities, described=variables is not None)
         labels, classes = _labels(name, class_names, label_column, label_columns, class_map)
+        _check_no_label(name, labels.columns, variables or {})
         self.name = name
         self.table = table
         self.known_modalities = (*modalities, VARIABLES)
@@ -175,6 +177,18 @@ def _check_names(name: str, modalities: Mapping[str, str], *, described: bool) -
             )
         if not re.fullmatch(r"\w[\w-]*", modality):
             raise DataSettingsError(f"{name}: modality {modality!r}: a name has letters, digits, _ and - alone")
+        if hasattr(ModuleDict(), modality):  # where models keep what belongs to a modality
+            raise DataSettingsError(
+                f"{name}: modality {modality!r}: modules of torch have an attribute of that name; choose another"
+            )
+
+
+def _check_no_label(name: str, labels: Sequence[str], variables: Description) -> None:
+    for column in variables:
+        if column in labels:
+            raise DataSettingsError(
+                f"{name}: variables read {column!r}, the column of the labels, which the model is to tell; leave it out"
+            )
 
 
 def _labels(
@@ -190,21 +204,25 @@ def _labels(
             f"{name}: set label_column (one class per case) or label_columns (several labels), one of the two"
         )
     if label_columns is not None:
+        _check_each_once(name, "label_columns", label_columns, fewest=1)
         names = list(label_columns if class_names is None else class_names)
-        if len(names) != len(label_columns) or len(set(label_columns)) < len(label_columns):
-            raise DataSettingsError(f"{name}: {len(names)} class_names for label_columns {list(label_columns)}")
+        if len(names) != len(label_columns):
+            raise DataSettingsError(
+                f"{name}: {len(names)} class_names ({', '.join(names)}) for {len(label_columns)} label_columns "
+                f"({', '.join(label_columns)}); name as many, or leave class_names out"
+            )
         if class_map is not None:
             raise DataSettingsError(
                 f"{name}: class_map goes with label_column; put label_columns in the order you need"
             )
-        _check_classes(name, names, fewest=1)
+        _check_each_once(name, "class_names", names, fewest=1)
         return LabelColumns(label_columns), names
     if class_names is None or label_column is None:
         raise DataSettingsError(f"{name}: label_column needs class_names, in the order of their ids")
-    _check_classes(name, class_names, fewest=2)
+    _check_each_once(name, "class_names", class_names, fewest=2)
     return ClassColumn(label_column, class_names=class_names, class_map=class_map or {}), list(class_names)
 
 
-def _check_classes(name: str, class_names: Sequence[str], *, fewest: int) -> None:
-    if len(class_names) < fewest or len(set(class_names)) < len(class_names):
-        raise DataSettingsError(f"{name}: class_names are {list(class_names)}; name {fewest} or more, each once")
+def _check_each_once(name: str, setting: str, values: Sequence[str], *, fewest: int) -> None:
+    if len(values) < fewest or len(set(values)) < len(values):
+        raise DataSettingsError(f"{name}: {setting} are {list(values)}; name {fewest} or more, each once")

@@ -69,7 +69,6 @@ def read_rows(root: Path, file: str, columns: Columns, *, labelled: bool, split:
     keys = [columns.case, columns.group, columns.split if split else None]
     needed = [*columns.images.values(), *encoded, *(column for column in keys if column is not None)]
     labels = columns.labels.columns
-    needed += labels if labelled else []
     try:
         if file.lower().endswith(".parquet"):
             table = read_parquet(root, file, needed=needed, optional=labels, source=SOURCE)
@@ -80,6 +79,12 @@ def read_rows(root: Path, file: str, columns: Columns, *, labelled: bool, split:
             f"{name} not found: no {file} below {root}. Name its folder as root (docs/datasets/table.md), or try a "
             "set drawn by medlit: medlit data synth derm7pt --root data/derm7pt-synth"
         ) from error
+    for column in labels if labelled else ():
+        if column not in table.columns:
+            raise TableError(
+                f"{root / file}: no column {column!r}; {nearest(column, table.columns)}; to predict without labels, "
+                "set predict_split: all"
+            )
     if not len(table):
         raise TableError(f"{root / file}: it holds no case, a header alone")
     return table

@@ -19,19 +19,10 @@ from data_modules.errors import (
     UnsafePathError,
 )
 from tests.data_modules.contract import DataModuleContract
+from tests.data_modules.tabular.settings import CLASSES, SETTINGS, VARIABLES, build
 from tests.data_modules.trees import edit_table, make_table, read_table, write_table
 
 DOCUMENT = Path(__file__).parents[3] / "docs/datasets/table.md"
-CLASSES = ["benign", "malignant", "unsure"]
-VARIABLES = {"age": {"mean": 40, "std": 10}, "sex": ["female", "male"]}
-SETTINGS = {
-    "modalities": {"photo": "photo", "scan": "scans"},
-    "label_column": "dx",
-    "class_names": CLASSES,
-    "case_column": "id",
-    "group_column": "patient",
-    "split_column": "split",
-}
 
 
 class TestTable(DataModuleContract):
@@ -69,13 +60,6 @@ def root(tmp_path):
     return make_table(tmp_path / "own")
 
 
-def build(root, *stages, **settings):
-    data = TableDataModule(root=root, img_size=16, **{**SETTINGS, **settings})
-    for stage in stages:
-        data.setup(stage)
-    return data
-
-
 def test_cases_are_the_rows(root):
     data = build(root, "fit", variables=VARIABLES)
     first, second = data.dataset("train")[0], data.dataset("train")[1]
@@ -111,7 +95,7 @@ def test_without_ids_a_row_is_a_case_and_a_group(root):
 
 
 def test_without_splits_a_seeded_cut_keeps_groups_and_classes(tmp_path):
-    root = make_table(tmp_path / "own", cases=120)
+    root = make_table(tmp_path / "own", cases=120, size=2)
     write_table(root, read_table(root), without=("split",))
     data, again, other = (build(root, "fit", split_column=None, split_seed=seed).splits for seed in (1, 1, 2))
     assert data == again != other
@@ -226,6 +210,16 @@ def test_missing_columns_are_named(root, column):
         build(root, "fit", variables=VARIABLES)
 
 
+@pytest.mark.parametrize("table", ["table.csv", "table.parquet"])
+@pytest.mark.parametrize("settings", [{"split_column": None}, {"num_folds": 4, "fold": 1}])
+def test_what_is_cut_by_label_says_how_to_predict_without(root, table, settings):
+    write_table(root, read_table(root), without=("dx",))
+    pl.read_csv(root / "table.csv").write_parquet(root / "table.parquet")
+    with pytest.raises(TableError, match=rf"{table}: no column 'dx'; .*without labels.* predict_split: all"):
+        build(root, "predict", table=table, **settings)
+    assert len(build(root, "predict", table=table, predict_split="all", **settings).splits["all"]) == 24
+
+
 def test_an_empty_split_is_named(root):
     write_table(root, [row | {"split": "train"} for row in read_table(root)])
     with pytest.raises(TableError, match=r"table.csv, split val: no case in it"):
@@ -236,38 +230,6 @@ def test_a_table_without_rows(root):
     (root / "table.csv").write_text((root / "table.csv").read_text().splitlines()[0] + "\n")
     with pytest.raises(TableError, match=r"table.csv: it holds no case"):
         build(root, "fit")
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"modalities": {}}, "no modality"),
-        ({"modalities": {"variables": "age"}}, "'variables' is no name for a modality of images"),
-        ({"modalities": {"a.b": "photo"}}, r"modality 'a.b': a name has letters"),
-        ({"label_column": None}, "set label_column .* or label_columns"),
-        ({"label_columns": ["a"]}, "one of the two"),
-        ({"class_names": None}, "label_column needs class_names"),
-        ({"class_names": ["benign"]}, "name 2 or more"),
-        ({"class_names": ["a", "a"]}, "each once"),
-        ({"class_map": {"x": "bening"}}, "'bening', which is no class; did you mean 'benign'"),
-        ({"label_column": None, "label_columns": ["a", "b"]}, "3 class_names for label_columns"),
-        ({"label_column": None, "label_columns": ["a", "b", "c"], "class_map": {}}, "class_map goes with label_column"),
-        ({"table": "../table.csv"}, "name a file below the root"),
-        ({"table": "table.xlsx"}, ".csv or a .parquet"),
-        ({"variables": {}}, "variables are empty"),
-        ({"variables": {"age": {"mean": 0, "std": 0}}}, "variables: age has mean 0, std 0"),
-        ({"variables": {"sex": ["f", "f"]}}, r"categories \['f', 'f'\]"),
-        ({"fold": 1}, "num_folds is not set"),
-        ({"num_folds": 2, "fold": 0}, "num_folds is 2"),
-        ({"num_folds": 5}, "fold is None; with num_folds 5 it has to be 0 to 4"),
-        ({"num_folds": 5, "fold": 5}, "fold is 5"),
-        ({"modality_dropout": 1.0}, "modality_dropout is 1.0"),
-        ({"split_seed": -1}, "split_seed is -1"),
-    ],
-)
-def test_settings_that_cannot_work(tmp_path, settings, message):
-    with pytest.raises(DataSettingsError, match=message):
-        build(tmp_path, **settings)
 
 
 def test_more_folds_than_groups(root):
