@@ -100,12 +100,14 @@ def dropped(rate, *, requests, modalities=("x", "y", "z")):
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_dropout_keeps_its_rate_and_leaves_one(rate):
-    kept, data = dropped(rate, requests=2000)
+    read, data = dropped(rate, requests=50)
+    assert data.reads == sum(map(len, read))
+    kept = [frozenset(data._kept(data.cases[0], seed)) for seed in range(2000)]  # without the images: quicker
+    assert kept[:50] == read
     for name in "xyz":
         # Dropped: its draw is below the rate, unless all three are and it is the one that stays.
         assert abs(np.mean([name not in names for names in kept]) - (rate - rate**3 / 3)) < 0.04
     assert min(map(len, kept)) == 1
-    assert data.reads == sum(map(len, kept))
 
 
 def test_dropout_is_a_function_of_the_request():
