@@ -15,7 +15,8 @@ def classification_loss(
         label: (B,) int64 -> cross-entropy; (B, C) float of zeros and ones -> binary cross-entropy, mean over labels.
         class_weights: (C,) factors on the classes (cross-entropy; the mean is weighted too) or on the positives.
         present: (B,) bool, False for cases whose logits mean nothing: they add zero, and count in the mean all the
-            same, so that the gradients of processes average to those of one; None: all cases have logits.
+            same, so that the gradients of processes average to those of one (not under a weighted mean: its divisor,
+            the sum of the weights, is of a process's own cases); None: all cases have logits.
 
     Returns:
         Scalar float32.

@@ -52,7 +52,8 @@ class EarlyInterventionLoss(nn.Module):
         auxiliary: Weight of the sum over the auxiliary terms.
         main: Weight of the sum over the main terms.
         gate: Weight of the gate's term.
-        class_weights: C factors on the classes of L (for multi-hot labels: on the positives), or None.
+        class_weights: C factors on the classes of L, whose mean is weighted too (for multi-hot labels: on the
+            positives), or None. The gate's term and target know none.
 
     Raises:
         ValueError: If a prior or a weight is negative or not finite, or ``fidelity`` is unknown.

@@ -6,10 +6,21 @@ from difflib import get_close_matches
 
 import torch
 from lightning.pytorch import Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
 from medlit.errors import ConfigurationError, NonFiniteLossError
-from medlit.tasks.results import CaseResults, everywhere, gather_objects
+from medlit.tasks.results import FUSED, CaseResults, everywhere, gather_objects
+
+
+def check_modalities(modalities: Sequence[str]) -> None:
+    """Refuse modalities whose names heads and parts of models cannot have.
+
+    Raises:
+        ConfigurationError: Naming the first one.
+    """
+    for name in modalities:
+        if name == FUSED or any(hasattr(parts(), name) for parts in (nn.ModuleDict, nn.ParameterDict)):
+            raise ConfigurationError(f"modality {name!r}: this name is taken inside the models; give it another name")
 
 
 def check_names(what: str, names: Sequence[str], modalities: Sequence[str]) -> None:

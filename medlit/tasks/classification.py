@@ -8,7 +8,6 @@ from typing import Any, Literal, cast
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerConfig, OptimizerLRSchedulerConfig
-from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
@@ -16,10 +15,15 @@ from data_modules.batch import ClassificationBatch
 from medlit.checkpoint import TASK_PREFIX, checkpoint_info, restore, trainable_state
 from medlit.errors import CheckpointMismatchError, ConfigurationError
 from medlit.models.base import AdaptedClassifier
-from medlit.report.table import result_table
-from medlit.tasks.checks import blame, check_monitors, refuse_non_finite_logits, refuse_non_finite_loss
+from medlit.tasks.checks import (
+    blame,
+    check_modalities,
+    check_monitors,
+    refuse_non_finite_logits,
+    refuse_non_finite_loss,
+)
 from medlit.tasks.fidelity import Fidelity, as_written, validate_before_training
-from medlit.tasks.figures import SubsetFigures, absent_counts, head_figures, subset_figures
+from medlit.tasks.figures import SubsetFigures, absent_counts, head_figures, show_test, subset_figures
 from medlit.tasks.results import CaseResults, gather
 from medlit.tasks.schedules import scheduler_config
 from medlit.tasks.subsets import proper_subsets, subset_answers
@@ -85,6 +89,7 @@ class ClassificationTask(LightningModule, ABC):
         fidelity: Fidelity = "paper",
     ) -> None:
         super().__init__()
+        check_modalities(modalities)
         if class_names is not None and len(class_names) != num_classes:
             raise ConfigurationError(f"{len(class_names)} class names for {num_classes} classes: {class_names}")
         self.modalities = list(modalities)
@@ -210,13 +215,8 @@ class ClassificationTask(LightningModule, ABC):
 
     def on_test_end(self) -> None:
         """Print a row per head, the model's answer first; then a row per subset of the modalities."""
-        if not self.trainer.is_global_zero or self.case_results is None:
-            return
-        absent = absent_counts(self.case_results, self.modalities).items()
-        parts = [f"test, {len(self.case_results.case_id)} cases", *(f"{n} without {name}" for name, n in absent)]
-        Console().print(result_table(self.figures, title=", ".join(parts)))
-        if self.subsets:
-            self.subsets.show()
+        if self.trainer.is_global_zero and self.case_results is not None:
+            show_test(self.case_results, self.modalities, figures=self.figures, subsets=self.subsets)
 
     def on_predict_epoch_end(self) -> None:
         """Rows of every case that was predicted."""

@@ -16,10 +16,7 @@ from medlit.models.early_intervention import EarlyInterventionOutput
 from medlit.tasks.checks import check_names
 from medlit.tasks.classification import ClassificationTask, ModelFactory
 from medlit.tasks.fidelity import Fidelity
-from medlit.tasks.results import CaseResults
-
-FUSED = "fused"
-"""Head of the model's answer."""
+from medlit.tasks.results import FUSED, CaseResults
 
 
 class EarlyInterventionTask(ClassificationTask):

@@ -27,10 +27,6 @@ class SubsetFigures:
         """Title and table."""
         return f"{self.title}\n\n{markdown_table(self.figures, cases=self.cases)}\n"
 
-    def show(self) -> None:
-        """Print the table."""
-        Console().print(result_table(self.figures, title=self.title, cases=self.cases))
-
 
 def head_figures(
     results: CaseResults, modalities: Sequence[str], *, class_names: Sequence[str], every_head: bool
@@ -81,6 +77,28 @@ def absent_counts(results: CaseResults, modalities: Sequence[str]) -> dict[str, 
         return {}
     counts = zip(modalities, (~results.present).sum(dim=0).tolist(), strict=True)
     return {modality: count for modality, count in counts if count}
+
+
+def show_test(
+    results: CaseResults,
+    modalities: Sequence[str],
+    *,
+    figures: dict[str, dict[str, float]],
+    subsets: SubsetFigures | None,
+) -> None:
+    """Print what came of a test.
+
+    Args:
+        results: Rows of the test.
+        modalities: Those of the model.
+        figures: Metrics by head.
+        subsets: The second table, or None.
+    """
+    console = Console()
+    absent = [f"{count} without {name}" for name, count in absent_counts(results, modalities).items()]
+    console.print(result_table(figures, title=", ".join([f"test, {len(results.case_id)} cases", *absent])))
+    if subsets:
+        console.print(result_table(subsets.figures, title=subsets.title, cases=subsets.cases))
 
 
 def _figures(logits: Tensor, label: Tensor | None, class_names: Sequence[str] | None) -> dict[str, float]:

@@ -11,8 +11,8 @@ from medlit.checkpoint import initialise_from_unimodal
 from medlit.models.fusion import FusionOutput
 from medlit.tasks.checks import check_names
 from medlit.tasks.classification import ClassificationTask, ModelFactory
-from medlit.tasks.early_intervention import FUSED, require_checkpoints
-from medlit.tasks.results import CaseResults
+from medlit.tasks.early_intervention import require_checkpoints
+from medlit.tasks.results import FUSED, CaseResults
 from medlit.tasks.unimodal import AnswerLoss
 
 

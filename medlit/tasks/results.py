@@ -9,6 +9,9 @@ from torch import Tensor, distributed
 
 T = TypeVar("T")
 
+FUSED = "fused"
+"""Head of the answer of a model of several modalities; the other heads are called after these."""
+
 UNKNOWN_LABEL = -1
 """Stands for the unknown label of a case (single label); in multi-label sets a row of NaN does."""
 

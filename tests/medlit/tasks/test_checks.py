@@ -9,7 +9,14 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from medlit.callbacks import BestCheckpoint
 from medlit.errors import ConfigurationError
-from tests.medlit.tasks.tiny import TinyDataModule, trainer, unimodal
+from tests.medlit.tasks.tiny import TinyDataModule, early_intervention, trainer, unimodal
+
+
+@pytest.mark.parametrize("name", ["fused", "items", "training", "popitem"])
+def test_a_modality_with_a_name_of_the_models_own_is_refused(name):
+    """Its head would take the place of the answer, or its parts that of a method."""
+    with pytest.raises(ConfigurationError, match=f"modality '{name}': this name is taken"):
+        early_intervention(modalities=["clinic", name])
 
 
 @pytest.mark.parametrize("sanity_steps", [0, 2])
