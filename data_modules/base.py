@@ -140,7 +140,8 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
         if stage == "predict" and self.predict_split == "all":
             cases = self._keep_present({"all": self.read_all()})["all"]
             if not cases:
-                raise TableError(f"{self.tables()[0]}: no case in it, nothing to predict")
+                what = " or ".join(self.modalities)
+                raise TableError(f"{self.name}: no case below {self.root} has {what}, nothing to predict")
             self.splits["all"] = cases
             self._located["all"] = self._locate(cases)
             self._mark_synthetic()

@@ -43,7 +43,7 @@ class MRNetDataModule(ClassificationDataModule):
         num_slices: Slices of each volume: evenly spaced, in training jittered within their steps. A volume with fewer
             gives some of them several times.
         val_size: Exams cut from ``train`` for validation, labels in proportion. None takes 120 of the 1130 of the
-            release, and as large a share of a table of another length.
+            release, and as large a share of a table of another length. Lists and folds have one without it.
         list_files: By split (train, val, test), a list below ``root`` to read instead of the official tables, lines
             ``axial.npy,coronal.npy,sagittal.npy<TAB>abnormal,acl,meniscus`` (no label: normal).
         img_size: Height and width of the images, pixels.

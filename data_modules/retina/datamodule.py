@@ -107,6 +107,12 @@ class MMCAMDDataModule(ClassificationDataModule):
             modality_dropout=modality_dropout,
             seed=seed,
         )
+        for setting, value, known in (
+            ("split", split, ("AP", "A")),
+            ("images_per_case", images_per_case, ("one", "all")),
+        ):
+            if value not in known:
+                raise DataSettingsError(f"MMC-AMD: unknown {setting} {value!r}; {nearest(value, known)}")
         _check_list_files(list_files)
         if split == "A" and list_files is None and num_folds is None and not allow_patient_leakage:
             raise SplitLeakageError(

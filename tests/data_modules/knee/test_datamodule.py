@@ -10,6 +10,7 @@ import torch
 from data_modules.errors import (
     DataSettingsError,
     ImageNotFoundError,
+    TableError,
     UnreadableImageError,
 )
 from data_modules.knee import MRNetDataModule
@@ -241,6 +242,14 @@ def test_a_validation_set_larger_than_train_is_refused(root):
 def test_folds_pool_both_official_splits(root):
     tested = [case for fold in range(3) for case in ids(build(root, "test", num_folds=3, fold=fold).splits["test"])]
     assert sorted(tested) == [f"{number:04}" for number in range(30)]
+
+
+def test_prediction_without_tables_or_any_volume_of_the_plane_is_refused(root):
+    for path in (*root.glob("*.csv"), *root.glob("*/axial/*.npy")):
+        path.unlink()
+    data = build(root, modalities=["axial"], allow_missing=True, predict_split="all")
+    with pytest.raises(TableError, match=r"MRNet: no case below .* has axial, nothing to predict"):
+        data.setup("predict")
 
 
 def test_dropout_leaves_out_planes_in_training_alone(root):

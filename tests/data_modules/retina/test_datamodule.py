@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data_modules.errors import SplitLeakageError
+from data_modules.errors import DataSettingsError, SplitLeakageError
 from data_modules.retina import MMCAMDDataModule
 from tests.data_modules.contract import DataModuleContract
 from tests.data_modules.retina.trees import (
@@ -200,3 +200,10 @@ def test_which_folder_is_read_where_both_are_there(root, caplog, capsys):
     shutil.copytree(root / "ImageData" / FOLDERS["oct"], root / "ImageData/oct")
     build(root, "fit")
     assert "oct is read from oct-median3x3-448x448, not from oct" in said(caplog, capsys)
+
+
+@pytest.mark.parametrize("wrong", [{"split": "B"}, {"images_per_case": "two"}])
+def test_words_that_are_not_known_are_refused(tmp_path, wrong):
+    [(setting, value)] = wrong.items()
+    with pytest.raises(DataSettingsError, match=f"MMC-AMD: unknown {setting} '{value}'"):
+        build(tmp_path / "nowhere", **wrong)
