@@ -33,7 +33,7 @@ KINDS = ((0, 0, 0), (1, 0, 0), (1, 1, 0), (1, 0, 1), (1, 1, 1))
 KIND_CYCLE = (0,) * 9 + (1, 2, 3, 4) * 4
 SHIFTS = (0,) * 8 + (1, 2, 3, 4) * 3
 SLICES: dict[Plane, tuple[int, int]] = {"axial": (8, 12), "coronal": (8, 11), "sagittal": (9, 14)}
-"""Fewest and most slices of a volume; the release has 17 to 61."""
+"""Fewest and most slices of a volume; fewer than a scan's, to be fast."""
 README = """A look-alike of the MRNet release, drawn by a program for tests and trials.
 No scan, no patient and no medical truth is in it: never mix it with the real release.
 """
