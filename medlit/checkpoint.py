@@ -147,10 +147,19 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
     path = Path(path)
     if not path.is_file():
         raise WeightsNotFoundError(f"checkpoint {path} does not exist")
-    content = read_file(path)
-    if not isinstance(content.get("medlit"), dict) or not isinstance(content.get("state_dict"), dict):
-        raise CheckpointMismatchError(f"{path}: not a checkpoint of medlit (it has no 'medlit' entry)")
-    return {name.removeprefix(TASK_PREFIX): tensor for name, tensor in content["state_dict"].items()}, content["medlit"]
+    return unpack(read_file(path), source=str(path))
+
+
+def unpack(content: Mapping[str, Any], *, source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The model's trained state in a task's checkpoint, and what it says of itself.
+
+    Raises:
+        CheckpointMismatchError: If it is none of medlit's.
+    """
+    state, info = content.get("state_dict"), content.get("medlit")
+    if not isinstance(info, dict) or not isinstance(state, dict):
+        raise CheckpointMismatchError(f"{source}: not a checkpoint of medlit (it has no 'medlit' entry)")
+    return {name.removeprefix(TASK_PREFIX): tensor for name, tensor in state.items()}, info
 
 
 def initialise_from_unimodal(

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from data_modules.batch import ClassificationBatch
-from medlit.checkpoint import TASK_PREFIX, checkpoint_info, restore, trainable_state
-from medlit.errors import CheckpointMismatchError, ConfigurationError
+from medlit.checkpoint import TASK_PREFIX, checkpoint_info, restore, trainable_state, unpack
+from medlit.errors import ConfigurationError
 from medlit.models.base import AdaptedClassifier
 from medlit.tasks.checks import (
     blame,
@@ -290,10 +290,7 @@ class ClassificationTask(LightningModule, ABC):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Load the trained part, or refuse it; without class names of the data, take those of the checkpoint."""
         source = str((self._trainer and self._trainer.ckpt_path) or "checkpoint")
-        info = checkpoint.get("medlit")
-        if not isinstance(info, dict):
-            raise CheckpointMismatchError(f"{source}: not a checkpoint of medlit (it has no 'medlit' entry)")
-        state = {name.removeprefix(TASK_PREFIX): tensor for name, tensor in checkpoint["state_dict"].items()}
+        state, info = unpack(checkpoint, source=source)
         restore(self.model, state, info, source=source, class_names=self._given_class_names)
         if self._given_class_names is None and info.get("class_names"):
             self.class_names = self._given_class_names = list(info["class_names"])
