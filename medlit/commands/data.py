@@ -41,7 +41,9 @@ SETS = {
     "mmc_amd": DataSet(
         "MMC-AMD", ("data_modules.retina.audit", "audit_mmc_amd"), "data_modules.synthetic.mmc_amd", ("split",)
     ),
-    "mrnet": DataSet("MRNet", ("data_modules.knee.audit", "audit_mrnet"), "data_modules.synthetic.mrnet"),
+    "mrnet": DataSet(
+        "MRNet", ("data_modules.knee.audit", "audit_mrnet"), "data_modules.synthetic.mrnet", ("allow_missing",)
+    ),
 }
 """By the name on the command line."""
 
@@ -62,15 +64,16 @@ def main(args: list[str]) -> int:
     options = parser.parse_args(args)
     if options.verb == "synth":
         return _synth(options.set, options.root, cases=options.cases, seed=options.seed, img_size=options.img_size)
-    given = {name: getattr(options, name) for name in ("target", "split") if getattr(options, name) is not None}
+    known = dict.fromkeys(name for data_set in SETS.values() for name in data_set.options)
+    given = {name: getattr(options, name) for name in known if getattr(options, name) is not None}
     for name in given:
         if name not in SETS[options.set].options:
-            owner = next(known for known, data_set in SETS.items() if name in data_set.options)
+            owner = next(other for other, data_set in SETS.items() if name in data_set.options)
             parser.error(f"--{name} is an option of {owner} alone")
     return _check(options.set, options.root, options=given, most=options.most)
 
 
-def _check(name: str, root: Path, *, options: dict[str, str], most: int) -> int:
+def _check(name: str, root: Path, *, options: dict[str, Any], most: int) -> int:
     module, function = SETS[name].audit
     audit = getattr(importlib.import_module(module), function)(root, track=_track, **options)
     _print(audit, most=most)
@@ -169,6 +172,13 @@ def _parser() -> argparse.ArgumentParser:
         "faults in the columns of other targets are quirks",
     )
     check.add_argument("--split", choices=["AP", "A"], help="mmc_amd: by patient (AP, default) or by eye (A)")
+    check.add_argument(
+        "--allow_missing",
+        "--allow-missing",
+        action="store_true",
+        default=None,
+        help="mrnet: an exam may lack a plane, as with the data's setting of that name; its gap is a quirk then",
+    )
     check.add_argument("--most", type=_count, default=20, help="findings of a kind to list, 0 for all (default: 20)")
     synth = verbs.add_parser(
         "synth",

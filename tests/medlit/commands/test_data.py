@@ -32,7 +32,11 @@ def test_of_every_set_a_look_alike_is_written_and_found_sound(name, tmp_path, ca
 
 @pytest.mark.parametrize(
     ("name", "option", "owner"),
-    [("mrnet", ("--target", "streaks"), "derm7pt"), ("derm7pt", ("--split", "A"), "mmc_amd")],
+    [
+        ("mrnet", ("--target", "streaks"), "derm7pt"),
+        ("derm7pt", ("--split", "A"), "mmc_amd"),
+        ("mmc_amd", ("--allow_missing",), "mrnet"),
+    ],
 )
 def test_an_option_of_another_set_is_refused(name, option, owner, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -50,6 +54,18 @@ def test_the_split_of_mmc_amd_reaches_its_audit(tmp_path, capsys):
         data.main(["check", "mmc_amd", "--root", str(root), "--split", split])
         said[split] = capsys.readouterr().out
     assert said["A"] != said["AP"]
+
+
+def test_an_exam_of_mrnet_may_lack_a_plane_where_that_is_allowed(tmp_path, capsys):
+    root = tmp_path / "set"
+    data.main(["synth", "mrnet", "--root", str(root), "--cases", "20", "--img_size", "16"])
+    (root / "train/axial/0003.npy").unlink()
+    check = ["check", "mrnet", "--root", str(root)]
+    assert data.main(check) == 2
+    assert "or set allow_missing: true" in capsys.readouterr().out
+    for option in ("--allow_missing", "--allow-missing"):
+        assert data.main([*check, option]) == 0
+        assert "missing plane" in capsys.readouterr().out
 
 
 def test_unsound_data_exit_with_2_and_every_fault_named(root, capsys):
