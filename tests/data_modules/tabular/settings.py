@@ -1,6 +1,12 @@
 """The settings that fit ``tests.data_modules.trees.make_table``."""
 
+from pathlib import Path
+
+import yaml
+
 from data_modules import TableDataModule
+
+DOCUMENT = Path(__file__).parents[3] / "docs/datasets/table.md"
 
 CLASSES = ["benign", "malignant", "unsure"]
 VARIABLES = {"age": {"mean": 40, "std": 10}, "sex": ["female", "male"]}
@@ -19,3 +25,8 @@ def build(root, *stages, **settings):
     for stage in stages:
         data.setup(stage)
     return data
+
+
+def documented():
+    """The configurations of the documentation: of a training, and of another hospital's table."""
+    return [yaml.safe_load(part.split("```")[0]) for part in DOCUMENT.read_text().split("```yaml\n")[1:]]

@@ -1,12 +1,11 @@
 """Tables of one's own: whatever may be wrong with them is told with file, line, column, value and what to do."""
 
+import inspect
 from collections import Counter
-from pathlib import Path
 
 import polars as pl
 import pytest
 import torch
-import yaml
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule
 
@@ -19,10 +18,8 @@ from data_modules.errors import (
     UnsafePathError,
 )
 from tests.data_modules.contract import DataModuleContract
-from tests.data_modules.tabular.settings import CLASSES, SETTINGS, VARIABLES, build
+from tests.data_modules.tabular.settings import CLASSES, SETTINGS, VARIABLES, build, documented
 from tests.data_modules.trees import edit_table, make_table, read_table, write_table
-
-DOCUMENT = Path(__file__).parents[3] / "docs/datasets/table.md"
 
 
 class TestTable(DataModuleContract):
@@ -238,13 +235,14 @@ def test_more_folds_than_groups(root):
 
 
 def test_documented_configuration(root):
-    (block,) = [part.split("```")[0] for part in DOCUMENT.read_text().split("```yaml\n")[1:]]
+    own, external = documented()
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(LightningDataModule, "data")
-    data = parser.instantiate(parser.parse_object(yaml.safe_load(block))).data
+    data = parser.instantiate(parser.parse_object(own)).data
     assert isinstance(data, TableDataModule)
     assert (data.num_classes, data.modalities) == (3, ["photo", "scan", "variables"])
     assert data.variables == ["age", "sex=female", "sex=male"]
     data.root = root
     data.setup("fit")
     assert len(data.splits["train"]) > len(data.splits["test"]) > 0
+    assert external["data"]["init_args"].keys() <= inspect.signature(TableDataModule).parameters.keys()
