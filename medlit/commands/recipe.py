@@ -112,9 +112,8 @@ def _print_plan(jobs: Mapping["Key", "Job"], *, rerun: bool) -> int:
     from medlit.recipes.plan import next_command, state_of, what_changed
 
     steps: dict[str, Steps] = {}
-    for job in jobs.values():
-        if job.stage not in steps:  # seeds do not change it; folds hardly
-            steps[job.stage] = estimate(job)
+    for stage in dict.fromkeys(job.stage for job in jobs.values()):
+        steps[stage] = estimate([job for job in jobs.values() if job.stage == stage])
     total, unknown = 0, False
     for number, job in enumerate(jobs.values(), start=1):
         state, most = state_of(job), steps[job.stage].most
@@ -129,7 +128,7 @@ def _print_plan(jobs: Mapping["Key", "Job"], *, rerun: bool) -> int:
         bound = f"{count.each_epoch} steps an epoch x {count.epochs} epochs = {count.most} steps"
         print(f"{stage}: {f'steps unknown, {count.problem}' if count.most is None else bound}")
     if unknown:
-        print("The data are not there, or not as they have to be: the steps cannot be counted.")
+        print("Steps that are unknown cannot be counted: how many are left cannot be said.")
     else:
         print(f"At most {total} steps are left; early stopping ends most trainings sooner.")
     return OK
@@ -146,7 +145,8 @@ def _print_table(
         folds = "" if recipe.num_folds is None else f", {recipe.num_folds} folds pooled"
         seeds = ", ".join(map(str, recipe.seeds))
         print()
-        print(results.write(out, rows, known, title=f"{recipe.name}: test cases, seeds {seeds}{folds}"))
+        title = f"{recipe.name}: test cases, seeds {seeds}{folds}"
+        print(results.write(out, rows, known, title=title, pooled=recipe.num_folds is not None))
         print(f"The same: {out / results.MARKDOWN}, {out / results.TABLE}; by seed: {out / results.BY_SEED}")
 
 

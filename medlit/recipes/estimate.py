@@ -1,8 +1,9 @@
 """How many steps the stages of a recipe take at most, from their configurations and the tables of the data."""
 
+import contextlib
+import io
 import math
-import subprocess
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,35 +22,39 @@ class Steps:
     """Optimizer steps of one training at most: it may be stopped early.
 
     Args:
-        each_epoch: Steps of an epoch; None where the data could not be read.
-        epochs: How many at most.
-        problem: Why the data could not be read.
+        each_epoch: Steps of an epoch; None where they could not be counted.
+        epochs: How many at most; None: nothing bounds them.
+        problem: Why the steps could not be counted.
     """
 
     each_epoch: int | None
-    epochs: int
+    epochs: int | None
     problem: str = ""
 
     @property
     def most(self) -> int | None:
-        """The upper bound."""
-        return None if self.each_epoch is None else self.each_epoch * self.epochs
+        """The upper bound; None where there is none."""
+        return None if self.each_epoch is None or self.epochs is None else self.each_epoch * self.epochs
 
 
-def estimate(job: Job) -> Steps:
-    """Steps of a training, counted by its own DataModule.
+def estimate(jobs: Sequence[Job]) -> Steps:
+    """Steps of a training of a stage, counted by its own DataModule.
 
     Args:
-        job: The training; its configuration is parsed as ``medlit fit`` would.
+        jobs: Trainings of one stage, which differ in seed and fold alone; the fold with the most steps counts. The
+            configuration of the first is parsed as ``medlit fit`` would.
 
     Raises:
-        ConfigurationError: If its configuration is not valid.
+        ConfigurationError: If the configuration is not valid.
     """
-    config = configuration(job)
+    config = configuration(jobs[0])
     trainer = config["trainer"]
-    epochs = int(trainer.get("max_epochs") or 0)
+    limit = trainer.get("max_epochs")
+    epochs = None if limit is None or limit < 0 else int(limit)
+    if epochs is None:
+        return Steps(each_epoch=None, epochs=None, problem="trainer.max_epochs sets no bound")
     try:
-        batches = _batches(config["data"])
+        batches = max(_batches(config["data"], fold=fold) for fold in sorted({job.fold for job in jobs}, key=str))
     except DataError as error:
         return Steps(each_epoch=None, epochs=epochs, problem=" ".join(str(error).split()))
     devices = trainer.get("devices")
@@ -62,25 +67,29 @@ def configuration(job: Job) -> dict[str, Any]:
     """What ``medlit fit`` makes of a training's words, every default filled in.
 
     Raises:
-        ConfigurationError: With what it said instead.
+        ConfigurationError: With the training's name.
     """
-    command = [sys.executable, "-m", "medlit.cli", "fit", *job.words, "--print_config"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise ConfigurationError(f"{job.title}: {said.removeprefix('medlit: error: ')}")
-    said = done.stdout
-    config: dict[str, Any] = yaml.safe_load(said[max(0, said.find(HEAD)) :])  # warnings may stand before it
+    from medlit import lightning_cli
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):  # it ends once it has printed
+            lightning_cli.main(["fit", *job.words, "--print_config"])
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{job.title}: {error}") from error
+    text = said.getvalue()
+    config: dict[str, Any] = yaml.safe_load(text[max(0, text.find(HEAD)) :])  # warnings may stand before it
     return config
 
 
-def _batches(data: dict[str, Any]) -> int:
+def _batches(data: dict[str, Any], *, fold: int | None) -> int:
     """Batches of an epoch on one device."""
     from jsonargparse import ArgumentParser
     from lightning import LightningDataModule
 
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--data", type=LightningDataModule)
-    module = parser.instantiate_classes(parser.parse_object({"data": data})).data
+    settings = data["init_args"] if fold is None else {**data["init_args"], "fold": fold}
+    module = parser.instantiate_classes(parser.parse_object({"data": {**data, "init_args": settings}})).data
     module.setup("fit")
     return len(module.train_dataloader())

@@ -98,6 +98,7 @@ def _job(recipe: Recipe, stage: Stage, *, seed: int, fold: int | None, out: Path
     settings = {**recipe.settings, **stage.settings}
     words = [word for config in configs for word in ("--config", config)]
     words += ["--seed_everything", str(seed), "--run_dir", str(folder), "--trainer.enable_progress_bar", "false"]
+    words += ["--test_after_fit", "true"]  # whatever a configuration says: the table is made of the test's rows
     if fold is not None:
         words += ["--data.init_args.num_folds", str(recipe.num_folds), "--data.init_args.fold", str(fold)]
     if sources:

@@ -22,11 +22,11 @@ RESERVED = {
     "ckpt_path": "the recipe itself, which goes on where it stopped",
     "config": "'configs' and 'configs_after'",
     "test_after_fit": "the recipe itself, whose table is made of the test's rows",
-    "data.init_args.num_folds": "'num_folds'",
-    "data.init_args.fold": "'num_folds'",
-    "model.init_args.init_from": "'init_from' of a stage",
+    "data.num_folds": "'num_folds'",
+    "data.fold": "'num_folds'",
+    "model.init_from": "'init_from' of a stage",
 }
-"""Settings that a recipe gives each training itself, and where they come from."""
+"""Settings that a recipe gives each training itself, without ``init_args``, and where they come from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +113,21 @@ def parse_option(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise ConfigurationError(f"--set {text}: expected key=value, such as data.init_args.root=data/derm7pt")
-    if key in RESERVED:
-        raise ConfigurationError(f"--set {key}: comes from {RESERVED[key]}")
     try:
         plain = yaml.safe_load(value)
     except yaml.YAMLError:
-        return key, value
-    return key, plain if plain is None or isinstance(plain, (bool, int, float, list, dict)) else value
+        plain = value
+    plain = plain if plain is None or isinstance(plain, (bool, int, float, list, dict)) else value
+    if source := _source_of_reserved(key, plain):
+        raise ConfigurationError(f"--set {key}: comes from {source}")
+    return key, plain
+
+
+def _source_of_reserved(key: str, value: object) -> str | None:
+    """Where a setting, or one inside it, comes from if a recipe gives it itself."""
+    if isinstance(value, dict):
+        return next(filter(None, (_source_of_reserved(f"{key}.{name}", below) for name, below in value.items())), None)
+    return RESERVED.get(".".join(part for part in key.split(".") if part != "init_args"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,8 +201,8 @@ class _Reader:
                 path, f"expected dotted keys with their values, such as data.init_args.root: ..., got {value!r}"
             )
         for key in value:
-            if key in RESERVED:
-                self.refuse((*path, key), f"comes from {RESERVED[key]}; remove it here")
+            if source := _source_of_reserved(str(key), value[key]):
+                self.refuse((*path, str(key)), f"comes from {source}; remove it here")
             if not isinstance(key, str) or (isinstance(value[key], dict) and "." not in key):
                 self.refuse((*path, str(key)), "expected a dotted key, such as data.init_args.root")
         return value

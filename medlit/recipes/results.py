@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 MARKDOWN, TABLE, BY_SEED = "results.md", "results.csv", "results_by_seed.csv"
 
+POOLED = (
+    "Folds: each case is tested once, by the network of its fold; a seed's figures are those of all cases together. "
+    "Scores of different networks are thus ranked in one list: mAP and AUROC may be below the mean of the folds' own."
+)
+OTHER_SPLITS = "Published figures are of other test cases, those of the paper's own splits, and other training sets."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -60,7 +66,11 @@ def rows_of(recipe: Recipe, jobs: Mapping[Key, Job], finished: Collection[Key]) 
         recipe: What was run.
         jobs: All its trainings.
         finished: Those that are; a seed enters a row where all that it needs are.
+
+    Raises:
+        ConfigurationError: If a training tests cases that one it starts from was trained on, or a case is tested twice.
     """
+    _refuse_other_folds(jobs, finished)
     folds = [None] if recipe.num_folds is None else list(range(recipe.num_folds))
     rows = []
     for title, stages in recipe.compare.items():
@@ -71,6 +81,27 @@ def rows_of(recipe: Recipe, jobs: Mapping[Key, Job], finished: Collection[Key]) 
                 figures[seed], cases = _figures([_pooled(pool) for pool in needed])
         rows.append(Row(title=title, cases=cases, figures=figures))
     return rows
+
+
+def _refuse_other_folds(jobs: Mapping[Key, Job], finished: Collection[Key]) -> None:
+    """Refuse a training that tests what one it starts from was fitted to: cases that this one tests in another fold."""
+    import polars as pl
+
+    linked = {key for job in jobs.values() if job.after and job.fold is not None for key in (job.key, *job.after)}
+    tested = {
+        key: set(pl.read_parquet(jobs[key].predictions, columns=["case_id"])["case_id"])
+        for key in jobs
+        if key in linked and key in finished
+    }
+    for key, cases in tested.items():
+        for stage, seed, fold in jobs[key].after:
+            for other, others in tested.items():
+                if other[:2] == (stage, seed) and other[2] != fold and (shared := sorted(cases & others)):
+                    raise ConfigurationError(
+                        f"{jobs[key].title} tests case {shared[0]!r} ({len(shared)} in all), on which {stage}, fold "
+                        f"{fold} was trained or chosen: the stages cut other folds; give all of them the same data, "
+                        "target and split_seed"
+                    )
 
 
 def _pooled(jobs: Sequence[Job]) -> "DataFrame":
@@ -115,7 +146,7 @@ def _figures(tables: Sequence["DataFrame"]) -> tuple[dict[str, float], int]:
 # As files
 
 
-def write(out: Path, rows: Sequence[Row], published: Published | None, *, title: str) -> str:
+def write(out: Path, rows: Sequence[Row], published: Published | None, *, title: str, pooled: bool = False) -> str:
     """Write the table as Markdown and CSV, and the figures of each seed as CSV.
 
     Args:
@@ -123,12 +154,13 @@ def write(out: Path, rows: Sequence[Row], published: Published | None, *, title:
         rows: Of the table.
         published: What to compare with.
         title: Above the Markdown table.
+        pooled: Whether the test cases are those of all folds; the Markdown then says what that means.
 
     Returns:
         The Markdown.
     """
     rows = [*rows, *_rows_published_alone(rows, published)]
-    text = markdown(rows, published, title=title)
+    text = markdown(rows, published, title=title, pooled=pooled)
     (out / MARKDOWN).write_text(text, encoding="utf-8")
     (out / TABLE).write_text(_table(rows, published), encoding="utf-8")
     (out / BY_SEED).write_text(_by_seed(rows), encoding="utf-8")
@@ -143,7 +175,7 @@ def _rows_published_alone(rows: Sequence[Row], published: Published | None) -> l
     return [Row(title=title, cases=None, figures={}) for title in others]
 
 
-def markdown(rows: Sequence[Row], published: Published | None, *, title: str) -> str:
+def markdown(rows: Sequence[Row], published: Published | None, *, title: str, pooled: bool = False) -> str:
     """The table for people: mean ± standard deviation, three decimals; blank where unknown."""
     compared = [key for key in COLUMNS if published and (key == "map" or published.has(key))]
     head = ["", "cases", "n"]
@@ -161,8 +193,11 @@ def markdown(rows: Sequence[Row], published: Published | None, *, title: str) ->
         "",
         "n: seeds. Figures: mean ± sample standard deviation (divisor n - 1) over the seeds, on the test cases.",
     ]
+    if pooled:
+        lines.append(POOLED)
     if published:
         lines.append(f"Published: {published.source}. Blank: not known.")
+        lines += [OTHER_SPLITS] if pooled else []
     return "\n".join(lines) + "\n"
 
 

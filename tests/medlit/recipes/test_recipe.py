@@ -76,6 +76,9 @@ def test_a_row_may_be_the_mean_of_stages(write):
         ("num_folds", 2, "expected null or a whole number from 3 on, got 2"),
         ("set", {"run_dir": "x"}, "set.run_dir: comes from the option --out; remove it here"),
         ("set", {"data.init_args.fold": 1}, "comes from 'num_folds'"),
+        ("set", {"data.fold": 1}, "set.data.fold: comes from 'num_folds'"),
+        ("set", {"data.init_args": {"num_folds": 4}}, "set.data.init_args: comes from 'num_folds'"),
+        ("set", {"model": {"init_from": {}}}, "expected a dotted key"),
         ("set", {"trainer": {"max_epochs": 1}}, "expected a dotted key"),
         ("compare", {"row": "dern"}, "compare.row: no stage 'dern'; did you mean 'derm'?"),
         ("compare", {"row": []}, "expected a stage or a list of stages"),
@@ -112,7 +115,7 @@ def test_options_mean_what_they_would_in_the_file(text, expected):
     assert parse_option(text) == expected
 
 
-@pytest.mark.parametrize("text", ["a.b", "=3", "seed_everything=3"])
+@pytest.mark.parametrize("text", ["a.b", "=3", "seed_everything=3", "data.fold=1", "data={init_args: {fold: 1}}"])
 def test_options_that_are_none_are_refused(text):
     with pytest.raises(ConfigurationError, match="--set"):
         parse_option(text)

@@ -105,6 +105,31 @@ def test_a_case_of_two_folds_is_refused(tmp_path, monkeypatch):
         results.rows_of(read, jobs, jobs.keys())
 
 
+@pytest.mark.parametrize("shift", [0, 1])
+def test_a_stage_that_tests_what_its_source_was_trained_on_is_refused(tmp_path, monkeypatch, shift):
+    stages = {"first": {"configs": ["x.yaml"]}, "second": {"configs": ["x.yaml"], "init_from": {"m": "first"}}}
+    read, jobs = recipe(tmp_path, monkeypatch, seeds=[0], num_folds=3, stages=stages)
+    for fold in range(3):
+        write_predictions(jobs["first", 0, fold], range(fold, 24, 3))
+        write_predictions(jobs["second", 0, fold], range((fold + shift) % 3, 30, 3))  # some the first one cannot read
+    if shift:
+        with pytest.raises(
+            ConfigurationError, match=r"second, seed 0, fold 0 tests case .* \(8 in all\), on which first"
+        ):
+            results.rows_of(read, jobs, jobs.keys())
+    else:
+        assert [row.cases for row in results.rows_of(read, jobs, jobs.keys())] == [24, 30]
+
+
+def test_of_folds_the_table_says_what_is_pooled_and_what_was_published(tmp_path):
+    rows = [results.Row(title="row", cases=12, figures={0: dict.fromkeys(results.COLUMNS, 0.5)})]
+    assert results.POOLED not in results.markdown(rows, PUBLISHED, title="t")
+    text = results.markdown(rows, PUBLISHED, title="t", pooled=True)
+    assert results.POOLED in text
+    assert results.OTHER_SPLITS in text
+    assert results.OTHER_SPLITS not in results.markdown(rows, None, title="t", pooled=True)
+
+
 def test_a_seed_counts_where_all_it_needs_is_finished(tmp_path, monkeypatch):
     read, jobs = recipe(tmp_path, monkeypatch, compare={"row": "first", "both": ["first", "second"]})
     for job in jobs.values():
