@@ -1,4 +1,4 @@
-"""Real B-scans and fundus photographs in MMC-AMD's layout, through the installed command: check, fit, test, predict."""
+"""Real B-scans and fundus photographs in MMC-AMD's layout, through the command line: check, fit, test, predict."""
 
 import csv
 import os
@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import polars as pl
-import pydicom
 import pytest
 
 from data_modules.retina.audit import audit_mmc_amd
-from tests.medlit.command_line import EXPERIMENTS, TINY, medlit
+from medlit import lightning_cli
+from tests.medlit.command_line import tiny
 
 REAL = os.environ.get("MEDLIT_REAL_FILES")
 SIDE = 448
@@ -29,17 +29,19 @@ data:
   init_args:
     batch_size: 4
     balanced_sampling: false
+    train_transform: []
 trainer:
-  max_epochs: 30
-  enable_progress_bar: false
+  max_epochs: 14
   callbacks: []
 """
 
 
 def photographs(count):
     """Square pieces of two fundus photographs, one a JPEG, one a DICOM file, each from another place."""
+    from pydicom import dcmread  # of the extra dicom, which the real files need
+
     generator = np.random.default_rng(0)
-    dicom = pydicom.dcmread(Path(REAL, "fundus", "VL4_J2KI.dcm")).pixel_array
+    dicom = dcmread(Path(REAL, "fundus", "VL4_J2KI.dcm")).pixel_array
     sources = [cv2.imread(str(Path(REAL, "fundus", "retina.jpg"))), np.ascontiguousarray(dicom[..., ::-1])]
     for i in range(count):
         picture = sources[i % 2]
@@ -84,16 +86,22 @@ def make_tree(root):
             write(folder / f"annotations/{modality}.txt", [f"{letter}-{eye} {'hdpw'.index(eye[0])}" for eye in eyes])
 
 
+def run(verb, words):
+    """What the command calls, in this process: a start of Python and torch takes longer than the training."""
+    assert lightning_cli.main([verb, *map(str, words)]) == 0
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("real")
     make_tree(folder / "tree")
     (folder / "overfit.yaml").write_text(OVERFIT)
-    for verb, options in (("fit", []), ("predict", ["--data.init_args.predict_split", "all"])):
-        configs = [EXPERIMENTS / "ei_mmc_amd.yaml", TINY, "overfit.yaml"]
-        words = [word for config in configs for word in ("--config", config)]
-        done = medlit(verb, *words, "--data.root", "tree", "--run_dir", "run", *options, cwd=folder)
-        assert done.returncode == 0, done.stdout + done.stderr
+    words = tiny(folder / "tree", folder / "run", experiment="ei_mmc_amd")
+    words[4:4] = ["--config", folder / "overfit.yaml"]
+    run("fit", words)
+    (folder / "run/predictions_test.parquet").unlink()  # fit tests too
+    run("test", words)
+    run("predict", [*words, "--data.predict_split", "all"])
     return folder
 
 
@@ -104,9 +112,9 @@ def test_real_pictures_are_sound(folder):
 
 
 def test_the_training_loss_halves_on_eight_eyes(folder):
-    with next(folder.glob("run/logs/**/metrics.csv")).open() as file:
+    with next(folder.glob("run/logs/csv/fit/**/metrics.csv")).open() as file:
         losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row.get("train/loss")]
-    assert min(losses[-4:]) < losses[0] / 2
+    assert losses[-1] < losses[0] / 2
 
 
 @pytest.mark.parametrize(("file", "cases"), [("predictions_test", EYES), ("predict_all", EYES * len(SPLITS))])
