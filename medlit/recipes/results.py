@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from medlit.recipes.plan import Job, Key
 from medlit.recipes.published import Published
 from medlit.recipes.recipe import Recipe
 from medlit.report import COLUMNS
+from medlit.run_folder import MANIFEST
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -24,6 +26,7 @@ POOLED = (
     "Folds: each case is tested once, by the network of its fold; a seed's figures are those of all cases together. "
     "Scores of different networks are thus ranked in one list: mAP and AUROC may be below the mean of the folds' own."
 )
+LOOK_ALIKE = "The data are a look-alike's, drawn by medlit: the figures say nothing about medicine."
 OTHER_SPLITS = "Published figures are of other test cases, those of the paper's own splits, and other training sets."
 
 
@@ -35,11 +38,13 @@ class Row:
         title: Its name.
         cases: Test cases; None where nothing was measured.
         figures: By seed, metrics by key.
+        synthetic: Whether the cases are those of a look-alike.
     """
 
     title: str
     cases: int | None
     figures: Mapping[int, Mapping[str, float]]
+    synthetic: bool = False
 
     def values(self, metric: str) -> list[float]:
         """One figure per seed."""
@@ -74,13 +79,22 @@ def rows_of(recipe: Recipe, jobs: Mapping[Key, Job], finished: Collection[Key]) 
     folds = [None] if recipe.num_folds is None else list(range(recipe.num_folds))
     rows = []
     for title, stages in recipe.compare.items():
-        figures, cases = {}, None
+        figures, cases, synthetic = {}, None, False
         for seed in recipe.seeds:
             needed = [[jobs[stage, seed, fold] for fold in folds] for stage in stages]
             if all(job.key in finished for pool in needed for job in pool):
                 figures[seed], cases = _figures([_pooled(pool) for pool in needed])
-        rows.append(Row(title=title, cases=cases, figures=figures))
+                synthetic = synthetic or any(_is_synthetic(job) for pool in needed for job in pool)
+        rows.append(Row(title=title, cases=cases, figures=figures, synthetic=synthetic))
     return rows
+
+
+def _is_synthetic(job: Job) -> bool:
+    """What the manifest says of the data."""
+    try:
+        return bool(json.loads((job.folder / MANIFEST).read_text(encoding="utf-8")).get("synthetic"))
+    except (OSError, ValueError):
+        return False
 
 
 def _refuse_other_folds(jobs: Mapping[Key, Job], finished: Collection[Key]) -> None:
@@ -193,8 +207,8 @@ def markdown(rows: Sequence[Row], published: Published | None, *, title: str, po
         "",
         "n: seeds. Figures: mean ± sample standard deviation (divisor n - 1) over the seeds, on the test cases.",
     ]
-    if pooled:
-        lines.append(POOLED)
+    lines += [LOOK_ALIKE] if any(row.synthetic for row in rows) else []
+    lines += [POOLED] if pooled else []
     if published:
         lines.append(f"Published: {published.source}. Blank: not known.")
         lines += [OTHER_SPLITS] if pooled else []

@@ -25,7 +25,7 @@ TABLES = (results.MARKDOWN, results.TABLE, results.BY_SEED)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("recipe")
-    derm7pt.write(path / "data", cases=40, seed=0, img_size=32)
+    derm7pt.write(path / "data", cases=30, seed=0, img_size=32)
     return path
 
 
@@ -38,7 +38,7 @@ def write_recipe(folder: Path, **changes) -> str:
         "name": "small",
         "seeds": [0, 1],
         "configs_after": [str(TINY)],
-        "set": {"data.init_args.root": str(folder / "data"), "trainer.max_epochs": 12},
+        "set": {"data.init_args.root": str(folder / "data"), "trainer.max_epochs": 8},
         "stages": stages,
         **changes,
     }
@@ -152,10 +152,8 @@ def test_what_was_killed_after_its_last_epoch_is_only_tested(folder, unbroken):
 
 
 def test_other_settings_are_refused_and_named(folder, unbroken):
-    with pytest.raises(
-        ConfigurationError, match=r"derm, seed 0 \(and 3 more\).*trainer.max_epochs: 12 -> 13; .*--rerun"
-    ):
-        command.main(["run", write_recipe(folder), "--out", str(unbroken), "--set", "trainer.max_epochs=13"])
+    with pytest.raises(ConfigurationError, match=r"derm, seed 0 \(and 3 more\).*trainer.max_epochs: 8 -> 9; .*--rerun"):
+        command.main(["run", write_recipe(folder), "--out", str(unbroken), "--set", "trainer.max_epochs=9"])
 
 
 def test_what_failed_holds_up_only_what_needs_it(folder, capfd):
@@ -183,8 +181,8 @@ def test_the_plan_counts_steps_and_says_where_data_are_missing(folder, capsys):
     said = capsys.readouterr().out
     assert "1. derm, seed 0, fold 0: new\n   medlit fit --config" in said
     assert "6. derm, seed 1, fold 2: new" in said
-    assert "derm: 1 steps an epoch x 12 epochs = 12 steps" in said  # a third of 40 cases, balanced, in batches of 32
-    assert "At most 72 steps are left" in said
+    assert "derm: 1 steps an epoch x 8 epochs = 8 steps" in said  # a third of 30 cases, balanced, in batches of 32
+    assert "At most 48 steps are left" in said
     assert not out.exists()
     command.main(["run", recipe, "--out", str(out), "--dry-run", "--set", f"data.init_args.root={folder / 'nothing'}"])
     said = capsys.readouterr().out

@@ -1,6 +1,7 @@
 """The table: means and sample deviations over seeds, folds pooled, what was published beside."""
 
 import csv
+import json
 import math
 from pathlib import Path
 
@@ -119,6 +120,16 @@ def test_a_stage_that_tests_what_its_source_was_trained_on_is_refused(tmp_path, 
             results.rows_of(read, jobs, jobs.keys())
     else:
         assert [row.cases for row in results.rows_of(read, jobs, jobs.keys())] == [24, 30]
+
+
+@pytest.mark.parametrize("synthetic", [True, False, None])
+def test_of_a_look_alike_the_table_says_so(tmp_path, monkeypatch, synthetic):
+    read, jobs = recipe(tmp_path, monkeypatch, seeds=[0], compare={"row": "first"})
+    write_predictions(jobs["first", 0, None], range(30))
+    if synthetic is not None:
+        (jobs["first", 0, None].folder / "manifest.json").write_text(json.dumps({"synthetic": synthetic}))
+    text = results.markdown(results.rows_of(read, jobs, jobs.keys()), PUBLISHED, title="t")
+    assert (results.LOOK_ALIKE in text) == bool(synthetic)
 
 
 def test_of_folds_the_table_says_what_is_pooled_and_what_was_published(tmp_path):
