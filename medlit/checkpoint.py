@@ -38,8 +38,10 @@ def foundation_fingerprint(model: AdaptedClassifier) -> str:
     return model.backbone.fingerprint()
 
 
-def checkpoint_info(model: AdaptedClassifier, *, class_names: Sequence[str] | None) -> dict[str, Any]:
-    """What a checkpoint says of itself, in plain types: format, classes, modalities, foundation."""
+def checkpoint_info(
+    model: AdaptedClassifier, *, class_names: Sequence[str] | None, folds: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """What a checkpoint says of itself, in plain types: format, classes, modalities, foundation, fold."""
     from medlit import __version__
 
     return {
@@ -51,6 +53,7 @@ def checkpoint_info(model: AdaptedClassifier, *, class_names: Sequence[str] | No
         "class_names": None if class_names is None else list(class_names),
         "foundation": {"name": model.backbone_name, "fingerprint": foundation_fingerprint(model)},
         "settings": model.settings(),
+        "folds": None if folds is None else dict(folds),
     }
 
 
@@ -61,6 +64,7 @@ def restore(
     *,
     source: str,
     class_names: Sequence[str] | None = None,
+    folds: Mapping[str, int] | None = None,
 ) -> None:
     """Load a trained state into a model on the same foundation, strictly.
 
@@ -70,11 +74,13 @@ def restore(
         info: Of :func:`checkpoint_info`.
         source: The file, for messages.
         class_names: Those of the data; None: not compared.
+        folds: Those of the data (num_folds, fold, split_seed), of which other folds test what this one trains on;
+            None: not compared.
 
     Raises:
-        CheckpointMismatchError: If format, modalities, classes, foundation or tensors differ.
+        CheckpointMismatchError: If format, modalities, classes, foundation, fold or tensors differ.
     """
-    check_info(model, info, source=source, class_names=class_names)
+    check_info(model, info, source=source, class_names=class_names, folds=folds)
     expected = trainable_state(model)
     check_tensors(expected, state, source=source)
     model.load_state_dict(state, strict=False)  # all that is left out is frozen and in place
@@ -87,6 +93,7 @@ def check_info(
     source: str,
     class_names: Sequence[str] | None = None,
     modalities: Sequence[str] | None = None,
+    folds: Mapping[str, int] | None = None,
 ) -> None:
     """Refuse what a checkpoint says of itself where it contradicts the model; arguments as in :func:`restore`.
 
@@ -119,6 +126,15 @@ def check_info(
         known = name in (*settings, "variables") or None not in (value, trained.get(name))
         if known and trained[name] != value:
             raise CheckpointMismatchError(f"{source}: trained with {name} {trained[name]}, here it is {value}")
+    if folds is not None and info.get("folds") not in (None, folds):
+        raise CheckpointMismatchError(
+            f"{source}: trained on {_words(info['folds'])}, the data has {_words(folds)}, which tests cases that "
+            "it was trained on; give the fold it was trained on"
+        )
+
+
+def _words(folds: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in folds.items())
 
 
 def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, source: str) -> None:
@@ -167,6 +183,7 @@ def initialise_from_unimodal(
     checkpoints: Mapping[str, str],
     *,
     class_names: Sequence[str] | None = None,
+    folds: Mapping[str, int] | None = None,
     passes: Sequence[str] = ("auxiliary_{}", "main_{}"),
     heads: str | None = "auxiliary_heads.{}",
 ) -> None:
@@ -179,11 +196,12 @@ def initialise_from_unimodal(
             other ``passes`` and ``heads``.
         checkpoints: A unimodal checkpoint by modality; modalities left out start fresh.
         class_names: Those of the data; None: not compared.
+        folds: As in :func:`restore`.
         passes: Names of the passes of a modality, which stands for ``{}``.
         heads: Name of the head of a modality that starts from the unimodal head; None: all heads start fresh.
 
     Raises:
-        CheckpointMismatchError: If a checkpoint is of another modality, foundation, set of classes or adapter.
+        CheckpointMismatchError: If a checkpoint is of another modality, foundation, set of classes, fold or adapter.
         ConfigurationError: If the model trains the backbone, of which unimodal runs have one each, or has nothing that
             could start from theirs.
         WeightsNotFoundError: If a file does not exist.
@@ -198,7 +216,7 @@ def initialise_from_unimodal(
         if modality not in model.modalities:
             raise CheckpointMismatchError(f"init_from names modality {modality!r}, the data has {model.modalities}")
         state, info = read_checkpoint(path)
-        check_info(model, info, source=str(path), class_names=class_names, modalities=[modality])
+        check_info(model, info, source=str(path), class_names=class_names, modalities=[modality], folds=folds)
         renamed = {}
         for name, tensor in state.items():
             if heads is not None and name.startswith("head."):

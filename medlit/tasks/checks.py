@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
 from medlit.errors import ConfigurationError, NonFiniteLossError
@@ -33,6 +33,14 @@ def check_names(what: str, names: Sequence[str], modalities: Sequence[str]) -> N
         raise ConfigurationError(
             f"{what} names {', '.join(strangers)}; the data's modalities are {', '.join(modalities)}"
         )
+
+
+def folds_of(task: LightningModule) -> dict[str, int] | None:
+    """``num_folds``, ``fold`` and ``split_seed`` of the data of a task; None where they are not cut into folds."""
+    data = getattr(task._trainer, "datamodule", None)
+    if getattr(data, "num_folds", None) is None:
+        return None
+    return {name: int(getattr(data, name)) for name in ("num_folds", "fold", "split_seed")}
 
 
 def check_monitors(trainer: Trainer) -> None:

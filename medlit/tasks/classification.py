@@ -19,6 +19,7 @@ from medlit.tasks.checks import (
     blame,
     check_modalities,
     check_monitors,
+    folds_of,
     refuse_non_finite_logits,
     refuse_non_finite_loss,
 )
@@ -285,12 +286,12 @@ class ClassificationTask(LightningModule, ABC):
         checkpoint["state_dict"] = {
             f"{TASK_PREFIX}{name}": tensor for name, tensor in trainable_state(self.model).items()
         }
-        checkpoint["medlit"] = checkpoint_info(self.model, class_names=self._given_class_names)
+        checkpoint["medlit"] = checkpoint_info(self.model, class_names=self._given_class_names, folds=folds_of(self))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Load the trained part, or refuse it; without class names of the data, take those of the checkpoint."""
         source = str((self._trainer and self._trainer.ckpt_path) or "checkpoint")
         state, info = unpack(checkpoint, source=source)
-        restore(self.model, state, info, source=source, class_names=self._given_class_names)
+        restore(self.model, state, info, source=source, class_names=self._given_class_names, folds=folds_of(self))
         if self._given_class_names is None and info.get("class_names"):
             self.class_names = self._given_class_names = list(info["class_names"])

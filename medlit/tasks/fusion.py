@@ -9,7 +9,7 @@ from torch import Tensor
 
 from medlit.checkpoint import initialise_from_unimodal
 from medlit.models.fusion import FusionOutput
-from medlit.tasks.checks import check_names
+from medlit.tasks.checks import check_names, folds_of
 from medlit.tasks.classification import ClassificationTask, ModelFactory
 from medlit.tasks.early_intervention import require_checkpoints
 from medlit.tasks.results import FUSED, CaseResults
@@ -104,7 +104,12 @@ class FusionTask(ClassificationTask):
             return
         require_checkpoints(self.init_from)
         initialise_from_unimodal(
-            self.model, self.init_from, class_names=self._given_class_names, passes=["{}"], heads=None
+            self.model,
+            self.init_from,
+            class_names=self._given_class_names,
+            folds=folds_of(self),
+            passes=["{}"],
+            heads=None,
         )
         start = ", ".join(f"{name} from {path}" for name, path in self.init_from.items())
         rank_zero_info(f"The adapters of the fusion start {start}.")

@@ -108,6 +108,26 @@ def test_other_settings_are_refused_even_where_all_shapes_agree(options, message
         restore(early_intervention(**options), *kept(early_intervention()), source="a.ckpt")
 
 
+def test_another_fold_is_refused_for_it_tests_what_was_trained_on(tmp_path):
+    first, second = ({"num_folds": 5, "fold": fold, "split_seed": 0} for fold in (1, 2))
+    state = trainable_state(early_intervention())
+    info = checkpoint_info(early_intervention(), class_names=CLASSES, folds=first)
+    restore(early_intervention(), state, info, source="a.ckpt", folds=first)
+    restore(early_intervention(), state, info, source="a.ckpt", folds=None)  # another set, that is not cut
+    with pytest.raises(CheckpointMismatchError, match=r"num_folds 5, fold 1, .*num_folds 5, fold 2, .*trained on"):
+        restore(early_intervention(), state, info, source="a.ckpt", folds=second)
+
+
+def test_a_unimodal_run_on_another_fold_is_refused(tmp_path):
+    model = unimodal()
+    info = checkpoint_info(model, class_names=CLASSES, folds={"num_folds": 5, "fold": 1, "split_seed": 0})
+    torch.save({"state_dict": trainable_state(model), "medlit": info}, tmp_path / "clinic.ckpt")
+    path = str(tmp_path / "clinic.ckpt")
+    initialise_from_unimodal(early_intervention(), {"clinic": path}, folds=info["folds"])
+    with pytest.raises(CheckpointMismatchError, match="fold 1"):
+        initialise_from_unimodal(early_intervention(), {"clinic": path}, folds={**info["folds"], "fold": 2})
+
+
 def test_a_state_with_other_tensors_is_refused_by_their_names():
     state, info = kept(early_intervention())
     del state["gate.bias"]
