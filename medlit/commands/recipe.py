@@ -128,7 +128,9 @@ def _print_plan(jobs: Mapping["Key", "Job"], *, rerun: bool) -> int:
         bound = f"{count.each_epoch} steps an epoch x {count.epochs} epochs = {count.most} steps"
         print(f"{stage}: {f'steps unknown, {count.problem}' if count.most is None else bound}")
     if unknown:
-        print("Steps that are unknown cannot be counted: how many are left cannot be said.")
+        unbounded = all(count.epochs is None for count in steps.values() if count.most is None)
+        why = "Nothing bounds the epochs" if unbounded else "The data are not there, or not as they have to be"
+        print(f"{why}: the steps cannot be counted.")
     else:
         print(f"At most {total} steps are left; early stopping ends most trainings sooner.")
     return OK

@@ -188,3 +188,8 @@ def test_the_plan_counts_steps_and_says_where_data_are_missing(folder, capsys):
     said = capsys.readouterr().out
     assert f"derm: steps unknown, Derm7pt not found: no meta/meta.csv below {folder / 'nothing'}" in said
     assert "The data are not there" in said
+    unbounded = ["--set", "trainer.max_epochs=-1"]
+    command.main(["run", recipe, "--out", str(out), "--dry-run", *unbounded])
+    said = capsys.readouterr().out
+    assert "derm: steps unknown, trainer.max_epochs sets no bound" in said
+    assert "Nothing bounds the epochs" in said
