@@ -1,8 +1,8 @@
 """How many steps the stages of a recipe take at most, from their configurations and the tables of the data."""
 
-import contextlib
-import io
 import math
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,18 +66,17 @@ def estimate(jobs: Sequence[Job]) -> Steps:
 def configuration(job: Job) -> dict[str, Any]:
     """What ``medlit fit`` makes of a training's words, every default filled in.
 
-    Raises:
-        ConfigurationError: With the training's name.
-    """
-    from medlit import lightning_cli
+    The command itself is asked, in a process of its own: nothing imports the command line.
 
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):  # it ends once it has printed
-            lightning_cli.main(["fit", *job.words, "--print_config"])
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{job.title}: {error}") from error
-    text = said.getvalue()
+    Raises:
+        ConfigurationError: With the training's name, and what the command said.
+    """
+    command = [sys.executable, "-m", "medlit.cli", "fit", *job.words, "--print_config"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise ConfigurationError(f"{job.title}: {said.removeprefix('medlit: error: ')}")
+    text = done.stdout
     config: dict[str, Any] = yaml.safe_load(text[max(0, text.find(HEAD)) :])  # warnings may stand before it
     return config
 
