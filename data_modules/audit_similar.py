@@ -65,6 +65,7 @@ def similar_groups(thumbnails: NDArray[np.float32], *, modalities: Sequence[str]
     first_of = list(range(len(thumbnails)))
 
     def root(row: int) -> int:
+        """The first row of those that a row is a copy of."""
         while first_of[row] != row:
             first_of[row] = first_of[first_of[row]]
             row = first_of[row]

@@ -145,6 +145,7 @@ def _nearest(family: str, sizes: tuple[int, int, int, int]) -> tuple[str, dict[s
     """The timm name with the sizes, or the nearest and what differs from it."""
 
     def differences(name: str) -> dict[str, Any]:
+        """The sizes in which a checkpoint differs from a released architecture."""
         standard = zip(ARGUMENTS, sizes, KNOWN[family][name], strict=True)
         return {argument: size for argument, size, usual in standard if size != usual}
 

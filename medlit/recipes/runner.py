@@ -161,6 +161,7 @@ def _terminated_like_interrupted() -> Iterator[None]:
     """SIGTERM and SIGHUP unwind as Ctrl-C does, so that trainings are ended on the way."""
 
     def interrupt(number: int, frame: object) -> None:
+        """Unwind."""
         raise KeyboardInterrupt
 
     heard = [name for name in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(name) != signal.SIG_IGN]  # nohup

@@ -24,6 +24,7 @@ def as_written(results: CaseResults) -> CaseResults:
     """
 
     def rounded(scores: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Logits of 4 decimals, by head."""
         return {name: logits.double().round(decimals=DECIMALS).float() for name, logits in scores.items()}
 
     return replace(results, logits=rounded(results.logits), subsets=rounded(results.subsets))
