@@ -22,6 +22,8 @@ class ClassificationSample(TypedDict):
     """Scalar int64 (single label) or (C,) float32 of zeros and ones (multi-label); missing where it is unknown."""
     case_id: str
     group_id: str
+    units: NotRequired[dict[str, str]]
+    """What the case is a part of (breast, exam), id by kind, the smaller kind first; missing where the set has none."""
 
 
 class ClassificationBatch(TypedDict):
@@ -38,3 +40,5 @@ class ClassificationBatch(TypedDict):
     holds -1 or NaN."""
     case_id: list[str]
     group_id: list[str]
+    units: NotRequired[dict[str, list[str]]]
+    """B ids by kind (breast, exam), the smaller kind first; missing where the set has none."""

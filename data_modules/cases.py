@@ -1,6 +1,6 @@
 """Cases as the tables describe them: plain Python objects, for the DataLoaders' workers have to unpickle them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,6 +37,9 @@ class Case:
     """File and line of the table, for errors."""
     variables: tuple[float, ...] | None = None
     """Clinical variables as the model sees them, NaN where one is unknown; None where all are, or none was read."""
+    units: Mapping[str, str] | None = None
+    """What the case is a part of and is judged with, id by kind, the smaller kind first: ``{"breast": "E12_L", "exam":
+    "E12"}`` for an image. All cases of a set have the same kinds; None: a case stands for itself alone."""
 
     def has(self, modality: str) -> bool:
         """Whether the case has an image of a modality; of the modality of variables, whether any is known."""
@@ -89,6 +92,21 @@ def check_labelled(cases: Sequence[Case]) -> None:
             )
 
 
+def check_units(cases: Sequence[Case]) -> None:
+    """Refuse cases that are not part of the same kinds of units.
+
+    Raises:
+        TableError: Naming the first one that differs from the first of all.
+    """
+    kinds = list(cases[0].units or ()) if cases else []
+    for case in cases:
+        if list(case.units or ()) != kinds:
+            raise TableError(
+                f"{case.where}: part of {_kinds(case.units)}, where {cases[0].where} is part of {_kinds(kinds)}; "
+                "give all cases of a set the same kinds of units, in one order"
+            )
+
+
 def label_groups(cases: Sequence[Case]) -> list[int]:
     """Length N: the class of each case, or for several labels a number for their combination."""
     numbers: dict[int | tuple[int, ...] | None, int] = {}
@@ -118,3 +136,7 @@ def class_weights(cases: Sequence[Case], *, num_classes: int, multi_label: bool)
     if multi_label:
         return np.asarray((len(matrix) - counts) / counts, dtype=np.float32)
     return np.asarray(len(matrix) / (num_classes * counts), dtype=np.float32)
+
+
+def _kinds(units: Iterable[str] | None) -> str:
+    return ", ".join(units or ()) or "no unit"

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data_modules.batch import VARIABLES, ClassificationBatch, ClassificationSample
-from data_modules.cases import Case
+from data_modules.cases import Case, check_units
 from data_modules.images import read_image
 from data_modules.sampling import Request
 from data_modules.transforms import Pixels, SeededTransform
@@ -26,6 +26,9 @@ class CaseDataset(Dataset[ClassificationSample]):
         modalities: The modalities to read.
         transform: Applied to every image (slice) by itself, each with a seed of its own.
         training: Whether ``read`` may draw at random.
+
+    Raises:
+        TableError: If cases differ in the kinds of their units.
     """
 
     modality_dropout: float = 0.0
@@ -35,6 +38,7 @@ class CaseDataset(Dataset[ClassificationSample]):
         self, cases: Sequence[Case], *, modalities: Sequence[str], transform: SeededTransform, training: bool = False
     ) -> None:
         self.cases = list(cases)
+        check_units(self.cases)
         self.modalities = list(modalities)
         self.transform = transform
         self.training = training
@@ -57,6 +61,8 @@ class CaseDataset(Dataset[ClassificationSample]):
         sample = ClassificationSample(images=images, case_id=case.case_id, group_id=case.group_id)
         if case.label is not None:
             sample["label"] = _label(case.label)
+        if case.units:
+            sample["units"] = dict(case.units)
         return sample
 
     def read(self, case: Case, modality: str, generator: np.random.Generator) -> list[Pixels]:
@@ -120,6 +126,8 @@ def collate(samples: Sequence[ClassificationSample]) -> ClassificationBatch:
     if known:
         unknown = torch.full_like(known[0], torch.nan if known[0].is_floating_point() else -1)
         batch["label"] = torch.stack([sample.get("label", unknown) for sample in samples])
+    if "units" in samples[0]:  # then all have them, of the same kinds
+        batch["units"] = {kind: [sample["units"][kind] for sample in samples] for kind in samples[0]["units"]}
     return batch
 
 
