@@ -49,6 +49,26 @@ class UnreadableImageError(DataError, ValueError):
         super().__init__(str(path) if reason is None else f"{path}: {reason}")
 
 
+class PreparationMismatchError(DataError, ValueError):
+    """A prepared folder was made with other settings, by another pipeline, or of another set."""
+
+
+class PreparationUnfinishedError(DataError, RuntimeError):
+    """A folder's preparation was begun and not ended; the same command goes on with it."""
+
+
+class PreparationLockedError(DataError, BlockingIOError):
+    """Another process prepares into the same folder."""
+
+
+class TooManyErrorsError(DataError, RuntimeError):
+    """More files failed than the user allowed; the run stopped and can be taken up again."""
+
+
+class OutputError(DataError, OSError):
+    """What was to be written cannot be: the disk is full, or the folder lets nothing be written."""
+
+
 def nearest(value: str, allowed: Iterable[str]) -> str:
     """Words for an error about an unknown value: the nearest known one, or all of them.
 
