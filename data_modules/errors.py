@@ -69,6 +69,10 @@ class OutputError(DataError, OSError):
     """What was to be written cannot be: the disk is full, or the folder lets nothing be written."""
 
 
+class WorkerError(DataError, RuntimeError):
+    """A worker process could not start."""
+
+
 def nearest(value: str, allowed: Iterable[str]) -> str:
     """Words for an error about an unknown value: the nearest known one, or all of them.
 

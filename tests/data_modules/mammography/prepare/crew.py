@@ -1,0 +1,57 @@
+"""What the pool's tests let its workers do; a module, for spawned processes import it."""
+
+import ctypes
+import os
+import signal
+import time
+
+
+def square(number):
+    return number * number
+
+
+def signal_itself(number):
+    """A real SIGSEGV or the like for numbers below zero."""
+    if number < 0:
+        os.kill(os.getpid(), -number)
+        time.sleep(10)
+    return number
+
+
+def read_null(number):
+    """What a faulty decoder does."""
+    return ctypes.string_at(0) if number == 3 else number
+
+
+def sleep(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+def refuse(number):
+    if number == 2:
+        raise ValueError("two is refused")
+    return number
+
+
+def blocked_signals(_):
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+
+
+def environment(_):
+    import sys
+
+    heavy = {"torch", "polars", "lightning"} & set(sys.modules)
+    return os.environ["OPENBLAS_NUM_THREADS"], heavy
+
+
+def allocate(number):
+    try:
+        return len(bytearray(number))
+    except MemoryError:
+        return None
+
+
+def process(_):
+    time.sleep(0.05)
+    return os.getpid()
