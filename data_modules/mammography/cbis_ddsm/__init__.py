@@ -1,0 +1,1 @@
+"""CBIS-DDSM, digitised films with masses and calcifications."""

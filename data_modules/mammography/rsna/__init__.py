@@ -1,0 +1,1 @@
+"""RSNA-Mammo, the RSNA Screening Mammography Breast Cancer Detection challenge."""

@@ -1,0 +1,1 @@
+"""VinDr-Mammo, full-field digital mammograms from Hanoi."""
