@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from data_modules.batch import VARIABLES, ClassificationSample
-from data_modules.cases import Case, check_labelled, class_weights, label_groups, label_matrix, locate_images
-from data_modules.dataset import CaseDataset
+from data_modules.cases import Case, check_labelled, class_weights, ids_of, label_groups, label_matrix, locate_images
+from data_modules.dataset import CaseDataset, SampleDataset
 from data_modules.errors import DataSettingsError, TableError
 from data_modules.folds import cut_folds, fold_sources
 from data_modules.images import ImageFolder
@@ -115,14 +115,14 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
         self.modality_dropout = modality_dropout
         self.seed = seed
         self.synthetic = False
-        self.splits: dict[str, list[Case]] = {}
-        self._located: dict[str, list[Case]] = {}
+        self.splits: dict[str, Sequence[Case]] = {}
+        self._located: dict[str, Sequence[Case]] = {}
         steps = paper_augmentation(img_size) if train_transform is None else train_transform
         self._train_transform = SeededTransform(steps, img_size=img_size)
         steps = evaluation_transform(img_size) if eval_transform is None else eval_transform
         self._eval_transform = SeededTransform(steps, img_size=img_size)
 
-    def make_dataset(self, cases: Sequence[Case], *, transform: SeededTransform, training: bool) -> CaseDataset:
+    def make_dataset(self, cases: Sequence[Case], *, transform: SeededTransform, training: bool) -> SampleDataset:
         """Cases as samples; sets whose files are no pictures return a subclass."""
         return CaseDataset(cases, modalities=self.modalities, transform=transform, training=training)
 
@@ -159,7 +159,7 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
         rank_zero_info("%s: %s", name, ", ".join(f"{len(cases)} cases for {split}" for split, cases in splits.items()))
         self._mark_synthetic()
 
-    def train_dataloader(self) -> DataLoader[ClassificationSample]:
+    def train_dataloader(self) -> DataLoader[Any]:
         """Batches of the training split, augmented, classes balanced where asked for."""
         dataset = self.dataset("train", training=True)
         sampler = TrainingSampler(
@@ -172,21 +172,21 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
         )
         return self._loader(dataset, sampler)
 
-    def val_dataloader(self) -> DataLoader[ClassificationSample]:
+    def val_dataloader(self) -> DataLoader[Any]:
         """Batches of the validation split."""
         return self._evaluation_loader("val")
 
-    def test_dataloader(self) -> DataLoader[ClassificationSample]:
+    def test_dataloader(self) -> DataLoader[Any]:
         """Batches of the test split."""
         return self._evaluation_loader("test")
 
-    def predict_dataloader(self) -> DataLoader[ClassificationSample]:
+    def predict_dataloader(self) -> DataLoader[Any]:
         """Batches of the cases that ``predict_split`` names."""
         return self._evaluation_loader(self.predict_split)
 
     # What a task, a report or a notebook asks.
 
-    def dataset(self, split: PredictSplit, *, training: bool = False) -> CaseDataset:
+    def dataset(self, split: PredictSplit, *, training: bool = False) -> SampleDataset:
         """The samples of a split that ``setup`` has read.
 
         Args:
@@ -215,7 +215,7 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
     def data_hashes(self) -> dict[str, str]:
         """SHA-256 of each table, by its path below the root, and of the case ids of each split read (``split/val``)."""
         hashes = {path.relative_to(self.root).as_posix(): file_hash(path) for path in self.tables()}
-        ids = {f"split/{split}": ids_hash(case.case_id for case in cases) for split, cases in self.splits.items()}
+        ids = {f"split/{split}": ids_hash(ids_of(cases)) for split, cases in self.splits.items()}
         return hashes | ids
 
     def plot(self, sample: ClassificationSample) -> "Figure":
@@ -248,10 +248,10 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
 
     def _read_stage(
         self, needed: Sequence[Split], *, labelled: bool
-    ) -> tuple[dict[Split, list[Case]], Mapping[Split, str]]:
+    ) -> tuple[dict[Split, Sequence[Case]], Mapping[Split, str]]:
         """The splits, official or of a fold, and what messages call them."""
         if self.num_folds is None or self.fold is None:
-            splits = self.read_splits(SPLITS if labelled else needed, labelled=labelled)
+            splits: Mapping[Split, Sequence[Case]] = self.read_splits(SPLITS if labelled else needed, labelled=labelled)
             sources = self.split_sources()
         else:  # cut by label in every stage, so that all stages see the same folds
             official = self.read_splits(SPLITS, labelled=True)
@@ -260,7 +260,7 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
         check_disjoint(splits, sources=sources)
         return self._keep_present(splits), sources
 
-    def _keep_present(self, splits: Mapping[Name, Sequence[Case]]) -> dict[Name, list[Case]]:
+    def _keep_present(self, splits: Mapping[Name, Sequence[Case]]) -> dict[Name, Sequence[Case]]:
         return keep_present(splits, name=self.name, modalities=self.modalities, allow_missing=self.allow_missing)
 
     def _mark_synthetic(self) -> None:
@@ -268,23 +268,21 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
         if self.synthetic:
             rank_zero_info("%s: look-alike set, drawn by medlit: figures say nothing about medicine", self.name)
 
-    def _cases(self, split: str) -> list[Case]:
+    def _cases(self, split: str) -> Sequence[Case]:
         if split not in self.splits:
             raise DataSettingsError(
                 f'{self.name}: split {split!r} is not read yet; call setup("fit") or another stage first'
             )
         return self.splits[split]
 
-    def _locate(self, cases: Sequence[Case]) -> list[Case]:
+    def _locate(self, cases: Sequence[Case]) -> Sequence[Case]:
         return locate_images(cases, folder=ImageFolder(self.root / self.images_root), modalities=self.modalities)
 
-    def _evaluation_loader(self, split: PredictSplit) -> DataLoader[ClassificationSample]:
+    def _evaluation_loader(self, split: PredictSplit) -> DataLoader[Any]:
         dataset = self.dataset(split)
         return self._loader(dataset, EvaluationSampler(dataset, world_size=self._world_size, rank=self._rank))
 
-    def _loader(
-        self, dataset: CaseDataset, sampler: TrainingSampler | EvaluationSampler
-    ) -> DataLoader[ClassificationSample]:
+    def _loader(self, dataset: SampleDataset, sampler: TrainingSampler | EvaluationSampler) -> DataLoader[Any]:
         return make_loader(
             dataset,
             sampler,

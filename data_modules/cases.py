@@ -1,5 +1,6 @@
 """Cases as the tables describe them: plain Python objects, for the DataLoaders' workers have to unpickle them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -46,6 +47,33 @@ class Case:
         return self.variables is not None if modality == VARIABLES else bool(self.images.get(modality))
 
 
+class CaseColumns(Sequence[Case], ABC):
+    """Cases kept as columns, for sets of hundreds of thousands: a case is made when it is asked for.
+
+    All of them are part of the same kinds of units. The functions below then read a column instead of every case.
+    """
+
+    @property
+    @abstractmethod
+    def labels(self) -> Sequence[int | tuple[int, ...] | None]:
+        """The label of every case, N."""
+
+    @property
+    @abstractmethod
+    def case_ids(self) -> Sequence[str]:
+        """The id of every case, N."""
+
+
+def labels_of(cases: Sequence[Case]) -> Sequence[int | tuple[int, ...] | None]:
+    """The label of every case, N; None where it is unknown."""
+    return cases.labels if isinstance(cases, CaseColumns) else [case.label for case in cases]
+
+
+def ids_of(cases: Sequence[Case]) -> Sequence[str]:
+    """The id of every case, N."""
+    return cases.case_ids if isinstance(cases, CaseColumns) else [case.case_id for case in cases]
+
+
 def locate_images(cases: Sequence[Case], *, folder: ImageFolder, modalities: Sequence[str]) -> list[Case]:
     """The cases with the paths of the files found, and no other modalities than those asked for.
 
@@ -85,10 +113,10 @@ def check_labelled(cases: Sequence[Case]) -> None:
     Raises:
         TableError: Naming the first one's file and line.
     """
-    for case in cases:
-        if case.label is None:
+    for case, label in enumerate(labels_of(cases)):
+        if label is None:
             raise TableError(
-                f"{case.where}: no label; fill it in, or leave the row out of the split (predict needs none)"
+                f"{cases[case].where}: no label; fill it in, or leave the row out of the split (predict needs none)"
             )
 
 
@@ -99,7 +127,7 @@ def check_units(cases: Sequence[Case]) -> None:
         TableError: Naming the first one that differs from the first of all.
     """
     kinds = list(cases[0].units or ()) if cases else []
-    for case in cases:
+    for case in () if isinstance(cases, CaseColumns) else cases:
         if list(case.units or ()) != kinds:
             raise TableError(
                 f"{case.where}: part of {_kinds(case.units)}, where {cases[0].where} is part of {_kinds(kinds)}; "
@@ -110,13 +138,13 @@ def check_units(cases: Sequence[Case]) -> None:
 def label_groups(cases: Sequence[Case]) -> list[int]:
     """Length N: the class of each case, or for several labels a number for their combination."""
     numbers: dict[int | tuple[int, ...] | None, int] = {}
-    return [numbers.setdefault(case.label, len(numbers)) for case in cases]
+    return [numbers.setdefault(label, len(numbers)) for label in labels_of(cases)]
 
 
 def label_matrix(cases: Sequence[Case], *, num_classes: int) -> NDArray[np.int64]:
     """Labels as zeros and ones, (labelled cases, num_classes)."""
     matrix = np.zeros((len(cases), num_classes), dtype=np.int64)
-    known = [case.label for case in cases if case.label is not None]
+    known = [label for label in labels_of(cases) if label is not None]
     for row, label in zip(matrix, known, strict=False):
         if isinstance(label, tuple):
             row[:] = label

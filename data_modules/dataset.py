@@ -1,7 +1,9 @@
 """From cases (paths and labels) to samples and batches (tensors); all that a DataLoader's worker has to import."""
 
 import zlib
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,13 +12,34 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data_modules.batch import VARIABLES, ClassificationBatch, ClassificationSample
-from data_modules.cases import Case, check_units
+from data_modules.cases import Case, CaseColumns, check_units
 from data_modules.images import read_image
 from data_modules.sampling import Request
 from data_modules.transforms import Pixels, SeededTransform
 
 
-class CaseDataset(Dataset[ClassificationSample]):
+class SampleDataset(Dataset[Any], ABC):
+    """What a DataModule asks of a dataset of cases, whatever its samples hold."""
+
+    cases: Sequence[Case]
+    """A sample of each, in this order."""
+    modality_dropout: float = 0.0
+    """Probability that a modality of a case is left out, not even read; one always stays. Set for training alone."""
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    @abstractmethod
+    def __getitem__(self, request: int | Request) -> Any:
+        """One sample, a function of the request alone: index of the case and seed of its augmentation."""
+
+    @property
+    @abstractmethod
+    def collate(self) -> Callable[[Sequence[Any]], Any]:
+        """Makes a batch of samples; workers unpickle it."""
+
+
+class CaseDataset(SampleDataset):
     """Cases as samples: read, transformed, stacked.
 
     Sets whose files are no pictures override ``read``.
@@ -31,20 +54,19 @@ class CaseDataset(Dataset[ClassificationSample]):
         TableError: If cases differ in the kinds of their units.
     """
 
-    modality_dropout: float = 0.0
-    """Probability that a modality of a case is left out, not even read; one always stays. Set for training alone."""
-
     def __init__(
         self, cases: Sequence[Case], *, modalities: Sequence[str], transform: SeededTransform, training: bool = False
     ) -> None:
-        self.cases = list(cases)
+        self.cases = cases if isinstance(cases, CaseColumns) else list(cases)
         check_units(self.cases)
         self.modalities = list(modalities)
         self.transform = transform
         self.training = training
 
-    def __len__(self) -> int:
-        return len(self.cases)
+    @property
+    def collate(self) -> Callable[[Sequence[ClassificationSample]], ClassificationBatch]:
+        """``collate``."""
+        return collate
 
     def __getitem__(self, request: int | Request) -> ClassificationSample:
         """One sample, a function of the request alone.

@@ -1,24 +1,25 @@
 """DataLoaders as every set uses them."""
 
+from typing import Any
+
 from torch.utils.data import DataLoader
 
-from data_modules.batch import ClassificationSample
-from data_modules.dataset import CaseDataset, collate, start_worker
+from data_modules.dataset import SampleDataset, start_worker
 from data_modules.sampling import EvaluationSampler, TrainingSampler
 
 
 def make_loader(
-    dataset: CaseDataset,
+    dataset: SampleDataset,
     sampler: TrainingSampler | EvaluationSampler,
     *,
     batch_size: int,
     num_workers: int,
     pin_memory: bool,
-) -> DataLoader[ClassificationSample]:
+) -> DataLoader[Any]:
     """Batches of a dataset in the order of a sampler.
 
     Args:
-        dataset: Whose samples depend on the sampler's requests alone.
+        dataset: Whose samples depend on the sampler's requests alone; it says how a batch is made of them.
         sampler: Of this process.
         batch_size: Cases per batch.
         num_workers: Processes that read, kept from epoch to epoch.
@@ -29,7 +30,7 @@ def make_loader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
-        collate_fn=collate,
+        collate_fn=dataset.collate,
         num_workers=num_workers,
         # A fork of a process that has used polars or run a backward pass hangs.
         multiprocessing_context="spawn" if workers else None,

@@ -13,7 +13,7 @@ Name = TypeVar("Name", bound=str)
 
 def keep_present(
     splits: Mapping[Name, Sequence[Case]], *, name: str, modalities: Sequence[str], allow_missing: bool
-) -> dict[Name, list[Case]]:
+) -> dict[Name, Sequence[Case]]:
     """The cases of each split that have at least one of the modalities; a log line counts the others.
 
     Args:
@@ -28,7 +28,9 @@ def keep_present(
     if not allow_missing:
         for cases in splits.values():
             _check_complete(cases, modalities=modalities)
-    kept = {split: [case for case in cases if any(map(case.has, modalities))] for split, cases in splits.items()}
+    kept: dict[Name, Sequence[Case]] = {
+        split: [case for case in cases if any(map(case.has, modalities))] for split, cases in splits.items()
+    }
     total = sum(map(len, splits.values()))
     if left_out := total - sum(map(len, kept.values())):
         what = " or ".join(modalities)

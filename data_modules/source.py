@@ -17,7 +17,7 @@ class CaseSource(ABC):
     """Folder below ``root`` that the paths of the tables start from."""
 
     @abstractmethod
-    def read_splits(self, splits: Sequence[Split], *, labelled: bool) -> dict[Split, list[Case]]:
+    def read_splits(self, splits: Sequence[Split], *, labelled: bool) -> Mapping[Split, Sequence[Case]]:
         """The cases of splits in the order of the tables; image paths start from ``images_root``.
 
         Which cases there are should not depend on the modalities chosen, for folds are cut from all of them: the
@@ -30,7 +30,7 @@ class CaseSource(ABC):
         """
 
     @abstractmethod
-    def read_all(self) -> list[Case]:
+    def read_all(self) -> Sequence[Case]:
         """Every case of the table for prediction: labels and splits need not exist."""
 
     @abstractmethod
