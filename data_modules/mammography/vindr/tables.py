@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from data_modules.errors import TableError, nearest
@@ -129,7 +129,8 @@ def make_samples(breasts: Table, findings: Table, *, faults: list[TableError] | 
         }
 
     samples = gather(breasts, sample, faults=faults)
-    found = _findings(findings, {one["image_id"]: one["exam_id"] for one in samples}, faults=faults)
+    named = dict(zip(breasts.columns["image_id"], breasts.columns["study_id"], strict=True))
+    found = _findings(findings, named, faults=faults)
     for one in samples:
         categories = found.get(one["image_id"], set())
         one["mass_shape"] = UNSPECIFIED if MASS in categories else None
@@ -138,7 +139,9 @@ def make_samples(breasts: Table, findings: Table, *, faults: list[TableError] | 
     return SampleTable(to_frame(samples), dropped)
 
 
-def _findings(findings: Table, study_of: Mapping[str, str], *, faults: list[TableError] | None) -> dict[str, set[str]]:
+def _findings(
+    findings: Table, study_of: Mapping[str | None, str | None], *, faults: list[TableError] | None
+) -> dict[str, set[str]]:
     """Categories by image."""
 
     def finding(row: Row) -> dict[str, Any]:
@@ -187,7 +190,7 @@ def find_image(root: Path, image: str) -> Path | None:
         JPEG, else None.
     """
     relative = image.removeprefix(f"{IMAGES}/")
-    renamed = str(Path(relative).with_suffix(".dcm"))
+    renamed = str(PurePosixPath(relative).with_suffix(".dcm"))
     return find_converted(Path(root), IMAGES, relative) or find_converted(Path(root), IMAGES, renamed)
 
 
