@@ -33,38 +33,58 @@ def stratified_parts(cases: Sequence[Case], *, shares: Sequence[float], seed: in
     Returns:
         The cases of each part, in the order they were given in.
     """
-    part_of: dict[str, int] = {}
-    tally = _tally(cases, seed=seed)
-    width = len(next(iter(tally.values()), ()))
-    lacking = np.zeros((len(shares), width))  # by part and label, of what it should have so far
-    for group, counts in tally.items():
-        lacking += np.outer(shares, counts)
-        total = lacking.sum(axis=1).round(9)  # rounded, for shares such as 1/3 are not exact and ties have to stay ties
-        need = np.where(total > 0, (lacking @ counts).round(9), -np.inf)
-        part = int(np.lexsort((-total, -need))[0])
-        lacking[part] -= counts
-        part_of[group] = part
+    part_of = assign_groups(_tally(cases), shares=shares, seed=seed)
     parts: list[list[Case]] = [[] for _ in shares]
     for case in cases:
         parts[part_of[case.group_id]].append(case)
     return parts
 
 
-def _tally(cases: Sequence[Case], *, seed: int) -> dict[str, NDArray[np.int64]]:
-    """By group, how many cases it has of each label; large groups first, then by labels, then by lot."""
+def assign_groups(tally: Mapping[str, NDArray[np.int64]], *, shares: Sequence[float], seed: int) -> dict[str, int]:
+    """The part that each group goes to; how, says ``stratified_parts``.
+
+    Args:
+        tally: By group, how many cases it has of each label, (labels,); rare labels first.
+        shares: Of the parts, their sum 1.
+        seed: Zero or more.
+
+    Returns:
+        Number of the part by group: a function of the seed and of ``tally``, not of its order.
+    """
+
+    def turn(group: str) -> tuple[int, list[int], bytes]:
+        """What groups are sorted by: their size, their rarest labels, a draw that no other group has a part in."""
+        counts = tally[group]
+        return -int(counts.sum()), (-counts).tolist(), lot(seed, group)
+
+    part_of: dict[str, int] = {}
+    width = len(next(iter(tally.values()), ()))
+    lacking = np.zeros((len(shares), width))  # by part and label, of what it should have so far
+    for group in sorted(tally, key=turn):
+        counts = tally[group]
+        lacking += np.outer(shares, counts)
+        total = lacking.sum(axis=1).round(9)  # rounded, for shares such as 1/3 are not exact and ties have to stay ties
+        need = np.where(total > 0, (lacking @ counts).round(9), -np.inf)
+        part = int(np.lexsort((-total, -need))[0])
+        lacking[part] -= counts
+        part_of[group] = part
+    return part_of
+
+
+def lot(seed: int, name: str) -> bytes:
+    """A draw for a name that depends on no other name: what things are put in random order by, 32 bytes."""
+    return hashlib.sha256(f"{seed} {name}".encode()).digest()
+
+
+def _tally(cases: Sequence[Case]) -> dict[str, NDArray[np.int64]]:
+    """By group, how many cases it has of each label, rare labels first."""
     frequency = Counter(repr(case.label) for case in cases)
     labels = sorted(frequency, key=lambda label: (frequency[label], label))
     column = {label: index for index, label in enumerate(labels)}
     tally: dict[str, NDArray[np.int64]] = {}
     for case in cases:
         tally.setdefault(case.group_id, np.zeros(len(labels), dtype=np.int64))[column[repr(case.label)]] += 1
-
-    def turn(group: str) -> tuple[int, list[int], bytes]:
-        """What groups are sorted by: their size, their rarest labels, a draw that no other group has a part in."""
-        counts = tally[group]
-        return -int(counts.sum()), (-counts).tolist(), hashlib.sha256(f"{seed} {group}".encode()).digest()
-
-    return {group: tally[group] for group in sorted(tally, key=turn)}
+    return tally
 
 
 def cut_validation(cases: Sequence[Case], *, size: int, seed: int) -> tuple[list[Case], list[Case]]:
