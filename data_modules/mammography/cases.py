@@ -57,10 +57,8 @@ class Names:
     def of(cls, texts: Sequence[str]) -> "Names":
         """Encode texts; they are numbered in the order in which they come."""
         numbers: dict[str, int] = {}
-        codes = np.fromiter(
-            (numbers.setdefault(text, len(numbers)) for text in texts), dtype=np.int32, count=len(texts)
-        )
-        return cls(codes, TextColumn(numbers))
+        codes = [numbers.setdefault(text, len(numbers)) for text in texts]
+        return cls(np.array(codes, dtype=np.int32), TextColumn(numbers))
 
     def __getitem__(self, index: int) -> str:
         return self.values[int(self.codes[index])]

@@ -43,8 +43,7 @@ def read_prepared(
             data = file.read()
     except OSError as error:
         raise UnreadableImageError(path, f"cannot be read ({error.strerror}){named}; {AGAIN}") from error
-    # Checked before decoding: cut files are common (a full disk, a broken copy), and decoders differ in what they make of
-    # them.
+    # Before decoding, for decoders differ in what they make of files that were cut short by a full disk or a broken copy.
     if not data.startswith(SIGNATURE) or data[12:16] != HEADER or not data.endswith(END):
         raise UnreadableImageError(path, f"no whole PNG{named}; {AGAIN}")
     width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
@@ -71,7 +70,7 @@ def to_8_bit(image: NDArray[np.uint16]) -> Pixels:
     Returns:
         (H, W) uint8, ``round(image / 257)``; 257 = 65535 / 255.
     """
-    return cv2.convertScaleAbs(image, alpha=1 / 257).astype(np.uint8, copy=False)
+    return np.asarray(cv2.convertScaleAbs(image, alpha=1 / 257), dtype=np.uint8)
 
 
 def pad_to_square(image: Pixels) -> Pixels:
@@ -85,9 +84,8 @@ def pad_to_square(image: Pixels) -> Pixels:
     """
     height, width = image.shape[:2]
     side = max(height, width)
-    return cv2.copyMakeBorder(image, 0, side - height, 0, side - width, cv2.BORDER_CONSTANT, value=0).astype(
-        np.uint8, copy=False
-    )
+    padded = cv2.copyMakeBorder(image, 0, side - height, 0, side - width, cv2.BORDER_CONSTANT, value=0)
+    return np.asarray(padded, dtype=np.uint8)
 
 
 def as_picture(image: NDArray[np.uint16], *, aspect: Aspect) -> Pixels:

@@ -40,7 +40,9 @@ def plain(rows):
 
 
 def files(paths):
-    return Files(np.cumsum([len(own) for own in paths], dtype=np.int64), TextColumn(sum(paths, [])))
+    return Files(
+        np.cumsum([len(own) for own in paths], dtype=np.int64), TextColumn(path for own in paths for path in own)
+    )
 
 
 def columns(rows):

@@ -65,7 +65,6 @@ def test_a_file_cut_short_is_refused(path, keep):
     assert "no whole PNG" in refusal(path)
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_damage_inside_is_refused(path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
