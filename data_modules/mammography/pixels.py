@@ -43,7 +43,7 @@ def read_prepared(
             data = file.read()
     except OSError as error:
         raise UnreadableImageError(path, f"cannot be read ({error.strerror}){named}; {AGAIN}") from error
-    # Before decoding, for decoders differ in what they make of files that were cut short by a full disk or a broken copy.
+    # Before decoding, for decoders differ in what they make of files cut short by a full disk or a broken copy.
     if not data.startswith(SIGNATURE) or data[12:16] != HEADER or not data.endswith(END):
         raise UnreadableImageError(path, f"no whole PNG{named}; {AGAIN}")
     width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
