@@ -37,20 +37,38 @@ def split_patients(frame: pl.DataFrame, *, label: Label, shares: Sequence[float]
     Raises:
         DataSettingsError: For an unknown label, a negative seed, or shares that are not three with the sum 1.
     """
-    _check(label, seed)
     if len(shares) != len(SPLITS) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-9:
         raise DataSettingsError(f"shares are {list(shares)}; give train, val and test each one, their sum 1")
-    worst = _worst(frame, label)
-    frequency = worst["stratum"].value_counts().sort("count", "stratum")["stratum"].to_list()
-    column = dict(zip(frequency, np.eye(len(frequency), dtype=np.int64), strict=True))
-    tally = {patient: column[stratum] for patient, stratum in worst.iter_rows()}
-    part_of = assign_groups(tally, shares=shares, seed=seed)
+    part_of = patient_parts(frame, label=label, shares=shares, seed=seed)
     names = {patient: SPLITS[part] for patient, part in part_of.items()}
     return frame.with_columns(
         pl.col("patient_id").replace_strict(names, return_dtype=pl.String).alias("split")
         if names
         else pl.lit(None, pl.String).alias("split")
     )
+
+
+def patient_parts(frame: pl.DataFrame, *, label: Label, shares: Sequence[float], seed: int) -> dict[str, int]:
+    """The part that each patient goes to; each label's patients are shared out in proportion.
+
+    Args:
+        frame: With ``patient_id`` and the label's column.
+        label: What to stratify by: a patient counts once, under the worst label of all her images.
+        shares: Of the parts, their sum 1.
+        seed: Zero or more.
+
+    Returns:
+        Number of the part by patient.
+
+    Raises:
+        DataSettingsError: For an unknown label or a negative seed.
+    """
+    _check(label, seed)
+    worst = _worst(frame, label)
+    frequency = worst["stratum"].value_counts().sort("count", "stratum")["stratum"].to_list()
+    column = dict(zip(frequency, np.eye(len(frequency), dtype=np.int64), strict=True))
+    tally = {patient: column[stratum] for patient, stratum in worst.iter_rows()}
+    return assign_groups(tally, shares=shares, seed=seed)
 
 
 def label_fraction(frame: pl.DataFrame, *, fraction: float, label: Label, seed: int) -> pl.DataFrame:
