@@ -4,7 +4,7 @@ Each module holds ``main(args: list[str]) -> int``: the words after the verb in,
 """
 
 VERBS: dict[str, tuple[str, str]] = {
-    "data": ("medlit.commands.data", "check a data set, or write a look-alike of one"),
+    "data": ("medlit.commands.data", "check a data set, write a look-alike of one, prepare a mammography set"),
     "demo": ("medlit.commands.demo", "train and compare on a look-alike set, on a CPU in minutes"),
     "recipe": ("medlit.commands.recipe", "run trainings that depend on each other, over seeds, into one table"),
     "convert": ("medlit.commands.convert", "take over a checkpoint of the papers' own code"),

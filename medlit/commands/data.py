@@ -1,4 +1,4 @@
-"""``medlit data``: check a data set, or write a look-alike of one."""
+"""``medlit data``: check a data set, write a look-alike of one, prepare a mammography set, look at its captions."""
 
 import argparse
 import importlib
@@ -47,9 +47,15 @@ SETS = {
 }
 """By the name on the command line."""
 
+DELEGATED = {
+    "prepare": ("medlit.commands.prepare", "make a mammography set's images ready for training, once"),
+    "captions": ("medlit.commands.captions", "print captions of a prepared set, their duplicates and lengths"),
+}
+"""Verbs with options of their own: the module that carries each out, and a line of help."""
+
 
 def main(args: list[str]) -> int:
-    """Carry out ``check`` or ``synth``.
+    """Carry out ``check``, ``synth``, ``prepare`` or ``captions``.
 
     Args:
         args: Words after ``data``.
@@ -58,8 +64,11 @@ def main(args: list[str]) -> int:
         0; for ``check`` of a set that training would stumble over, 2.
 
     Raises:
-        DataError: If there is no set to check, or the folder to write to holds something else.
+        DataError: If there is no set to read, or the folder to write to holds something else.
     """
+    if args and args[0] in DELEGATED:
+        code: int = importlib.import_module(DELEGATED[args[0]][0]).main(args[1:])
+        return code
     parser = _parser()
     options = parser.parse_args(args)
     if options.verb == "synth":
@@ -158,8 +167,13 @@ def _count(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="medlit data", description="Check a data set, or write a look-alike of one.")
+    parser = argparse.ArgumentParser(
+        prog="medlit data",
+        description="Check a data set, write a look-alike of one, prepare a mammography set, look at its captions.",
+    )
     verbs = parser.add_subparsers(dest="verb", required=True)
+    for name, (_, line) in DELEGATED.items():
+        verbs.add_parser(name, help=line, add_help=False)
     check = verbs.add_parser(
         "check",
         help="count classes and splits, read every image, list what is wrong or odd",

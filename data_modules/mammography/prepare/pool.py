@@ -72,7 +72,7 @@ def run_jobs(
                 job = worker.job
                 if isinstance(answer, Lost):
                     worker.close()
-                    worker = crew[place] = _Worker(function)
+                    crew[place] = _Worker(function)
                 else:  # before the result is handed on, for the caller may take its time
                     worker.next(left, seconds)
                 if job is not None:
