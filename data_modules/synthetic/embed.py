@@ -17,9 +17,9 @@ import numpy as np
 
 from data_modules.synthetic.mammo_dicom import ENCODINGS, Encoding, Header, require_pydicom, uid, write_mammogram
 from data_modules.synthetic.mammo_embed_tables import Image, cohort, write_tables
-from data_modules.synthetic.mammo_pictures import Box, View, draw_view
-from data_modules.synthetic.mammo_plan import DEFAULT_HEIGHT, README, check_numbers
-from data_modules.synthetic.mammo_stories import Exam, Side, plan_exams
+from data_modules.synthetic.mammo_pictures import View, draw_view
+from data_modules.synthetic.mammo_plan import DEFAULT_HEIGHT, README, Side, check_numbers, mirrored
+from data_modules.synthetic.mammo_stories import Exam, plan_exams
 from data_modules.synthetic.tree import new_tree
 
 CVIEW_EVERY = 6
@@ -95,10 +95,3 @@ def _shots(exam: Exam) -> Iterator[tuple[Side, View, str, bool]]:
 def encoding_of(number: int) -> Encoding:
     """How the picture of a number is stored: the varieties in turn."""
     return ENCODINGS[number % len(ENCODINGS)]
-
-
-def mirrored(boxes: tuple[Box, ...], side: Side, wide: int) -> tuple[Box, ...]:
-    """Boxes as they lie in the stored picture: right breasts are mirrored."""
-    if side == "L":
-        return boxes
-    return tuple((wide - right, top, wide - left, bottom) for left, top, right, bottom in boxes)

@@ -1,14 +1,14 @@
 """The tables of the look-alike of EMBED: a row per file, a row per finding, and the legend of the codes."""
 
-import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from data_modules.synthetic.mammo_lesions import Lesion
 from data_modules.synthetic.mammo_pictures import Box
-from data_modules.synthetic.mammo_stories import Exam, Side
+from data_modules.synthetic.mammo_plan import Side, write_csv
+from data_modules.synthetic.mammo_stories import Exam
 
 PREFIX = "/mnt/NAS2/mammo/anon_dicom/"
 """What the paths of the release start with, on the machine where it was made."""
@@ -19,6 +19,8 @@ DENSITIES = {"low": "-", "equal": "=", "high": "+"}
 CALCIFICATIONS = {"coarse": "Q", "fine pleomorphic": "I", "fine linear branching": "B"}
 DISTRIBUTIONS = {"grouped": "G", "segmental": "S", "diffuse": "D"}
 MALE = 5
+STRAY = "Unnamed: 0"
+"""Column of row numbers that the reduced tables hold."""
 LEGEND = (
     ("asses", "Assessment", "A", "Additional evaluation"),
     ("asses", "Assessment", "N", "Negative"),
@@ -104,22 +106,20 @@ def write_tables(root: Path, exams: Sequence[Exam], images: Mapping[int, Sequenc
     folder.mkdir()
     findings = [row for exam in exams for row in finding_rows(exam)]
     files = [_image_row(exam, image) for exam in exams for image in images[exam.number]]
-    _write(folder / "EMBED_OpenData_clinical.csv", CLINICAL, findings)
-    _write(folder / "EMBED_OpenData_clinical_reduced.csv", CLINICAL_REDUCED, findings, numbered=True)
-    _write(folder / "EMBED_OpenData_metadata.csv", METADATA, files)
-    _write(folder / "EMBED_OpenData_metadata_reduced.csv", METADATA_REDUCED, files, numbered=True)
+    for name, columns, reduced, rows in (
+        ("clinical", CLINICAL, CLINICAL_REDUCED, findings),
+        ("metadata", METADATA, METADATA_REDUCED, files),
+    ):
+        write_csv(folder / f"EMBED_OpenData_{name}.csv", columns, [_cells(row, columns) for row in rows])
+        numbered = [{STRAY: number, **_cells(row, reduced)} for number, row in enumerate(rows)]
+        write_csv(folder / f"EMBED_OpenData_{name}_reduced.csv", (STRAY, *reduced), numbered)
     names = ("Header in export", "Discription", "Code", "Meaning")
     legend = [dict(zip(names, row, strict=True)) for row in LEGEND]
-    _write(folder / "AWS_Open_Data_Clinical_Legend.csv", names, legend)
+    write_csv(folder / "AWS_Open_Data_Clinical_Legend.csv", names, legend)
 
 
-def _write(path: Path, names: Sequence[str], rows: Iterable[Mapping[str, object]], *, numbered: bool = False) -> None:
-    """A CSV table; a reduced one has the stray column of row numbers."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow((["Unnamed: 0"] if numbered else []) + list(names))
-        for number, row in enumerate(rows):
-            writer.writerow(([number] if numbered else []) + [row.get(name, "") for name in names])
+def _cells(row: Mapping[str, object], names: Sequence[str]) -> dict[str, object]:
+    return {name: row[name] for name in names if name in row}
 
 
 def finding_rows(exam: Exam) -> list[dict[str, object]]:

@@ -83,7 +83,7 @@ def draw_breast(density: int, rng: np.random.Generator, *, lesions: Sequence[Les
     return Breast(density, float(glandular), float(reach), int(rng.integers(2**31)), tuple(lesions))
 
 
-def draw_view(breast: Breast, view: View, *, height: int, spot: bool = False) -> Drawing:
+def draw_view(breast: Breast, view: View, *, height: int, spot: bool = False, again: int = 0) -> Drawing:
     """A mammogram of a breast; the same arguments give the same picture.
 
     Args:
@@ -91,11 +91,12 @@ def draw_view(breast: Breast, view: View, *, height: int, spot: bool = False) ->
         view: CC, or MLO with the pectoral muscle in the upper corner at the chest wall.
         height: Rows; there are 13/16 as many columns.
         spot: Show the surroundings of the first finding alone, enlarged twice, as in a magnification view.
+        again: Other numbers give other exposures of the same view: the same findings, tissue drawn anew.
 
     Returns:
         The picture, (H, W) float32, 0 black to 1 white.
     """
-    rng = np.random.default_rng([breast.seed, view == "MLO"])
+    rng = np.random.default_rng([breast.seed, view == "MLO", again])
     wide = round(height * ASPECT)
     outline = _outline_cc(breast, height, wide, rng) if view == "CC" else _outline_mlo(breast, height, wide, rng)
     muscle = _muscle(height, wide, rng) if view == "MLO" else np.zeros((height, wide), np.float32)

@@ -1,13 +1,18 @@
-"""What the look-alikes of the mammography sets have in common: checked numbers, and values in fair shares."""
+"""What the look-alikes of the mammography sets have in common: checked numbers, values in fair shares, tables."""
 
-from collections.abc import Sequence
-from typing import TypeVar
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from data_modules.errors import DataSettingsError
+from data_modules.synthetic.mammo_pictures import Box
 
 Value = TypeVar("Value")
+Side = Literal["L", "R"]
+SIDES: tuple[Side, ...] = ("L", "R")
 
 FEWEST_CASES = 10
 SMALLEST = 48
@@ -48,3 +53,30 @@ def cycles(values: Sequence[Value], size: int, rng: np.random.Generator) -> list
     """
     rounds = -(-size // len(values))
     return [values[place] for _ in range(rounds) for place in rng.permutation(len(values)).tolist()][:size]
+
+
+def mirrored(boxes: Sequence[Box], side: Side, wide: int) -> tuple[Box, ...]:
+    """Boxes as they lie in the stored picture: right breasts are mirrored.
+
+    Args:
+        boxes: In the picture with the chest wall at the left.
+        side: Of the breast.
+        wide: Columns of the picture.
+    """
+    if side == "L":
+        return tuple(boxes)
+    return tuple((wide - right, top, wide - left, bottom) for left, top, right, bottom in boxes)
+
+
+def write_csv(path: Path, names: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write a table; cells that a row lacks are empty.
+
+    Args:
+        path: The file.
+        names: Columns, in order.
+        rows: Cells by column.
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -14,13 +14,11 @@ import numpy as np
 
 from data_modules.synthetic.mammo_lesions import lesions_of
 from data_modules.synthetic.mammo_pictures import Breast, draw_breast
-from data_modules.synthetic.mammo_plan import cycles
+from data_modules.synthetic.mammo_plan import SIDES, Side, cycles
 
-Side = Literal["L", "R"]
 Reason = Literal["Screening", "Diagnostic"]
 Quirk = Literal["X", "male", "contradiction", "other date", "no rows", "no density", "not of the breast"]
 
-SIDES: tuple[Side, ...] = ("L", "R")
 STORIES: tuple[tuple[tuple[Reason, int], ...], ...] = (
     (("Screening", 1), ("Screening", 1)),
     (("Screening", 1),),
