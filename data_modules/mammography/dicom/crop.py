@@ -1,0 +1,118 @@
+"""The box that holds the breast, without the film's border, its labels and the air."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from data_modules.mammography.dicom.mammogram import CropBox, CropMethod, Gray
+
+BORDER = 0.98
+"""Rows and columns at the edge of which more than half are brighter than this part of the brightest are film border."""
+MAX_BORDER = 0.1
+"""Part of a side that the border may take at each end."""
+STRIP = 0.03
+"""Strips and letters thinner than this part of the shorter side are no breast."""
+AIR_SHARE = 0.5
+"""The skin line lies this far from the median of the air to Otsu's threshold, which cuts through fat."""
+MARGIN = 0.01
+"""Kept around the breast, as part of the longer side: the smoothing took the nipple's tip."""
+TISSUE = (0.05, 0.95)
+"""Share of the box that has to be tissue for a box to be believed."""
+MIN_AREA = 0.03
+"""A breast takes at least this part of the whole image."""
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Breast:
+    """Where the breast was found on a small copy."""
+
+    box: CropBox
+    mask: Mask
+    """(h, w): the component that the box was drawn around; the whole image where the method is ``whole``."""
+    method: CropMethod
+
+
+def find_breast(small: Gray) -> Breast:
+    """Find the breast: Otsu's threshold, thin strips removed, the largest component.
+
+    Otsu's threshold parts air from tissue; the skin line lies below it, so half the way to the air is taken. An opening
+    removes the film's border and letters, which are thin, and parts a border that touches the breast from it. Where the
+    result is not plausible (nothing but tissue as in spot views, next to nothing, or noise) the whole image stays.
+
+    Args:
+        small: (h, w) gray, tissue bright; some hundred pixels a side.
+
+    Returns:
+        Box and mask in pixels of ``small``.
+    """
+    height, width = small.shape
+    top, left, bottom, right = trim_border(small)
+    inner = small[top:bottom, left:right]
+    mask = np.zeros(small.shape, dtype=bool)
+    mask[top:bottom, left:right] = largest_component(without_strips(tissue(inner)))
+    if mask.mean() >= MIN_AREA:
+        box = _box(mask, margin=round(MARGIN * max(height, width)), within=CropBox(top, left, bottom, right))
+        share = float(mask[box.top : box.bottom, box.left : box.right].mean())
+        if TISSUE[0] <= share <= TISSUE[1]:
+            return Breast(box, mask, "otsu")
+    return Breast(CropBox(0, 0, height, width), np.ones(small.shape, dtype=bool), "whole")
+
+
+def trim_border(small: Gray) -> CropBox:
+    """The box without rows and columns of bright film border at the edges."""
+    bright = small >= BORDER * int(small.max())
+    top, bottom = _trim(bright.mean(axis=1))
+    left, right = _trim(bright.mean(axis=0))
+    return CropBox(top, left, bottom, right)
+
+
+def _trim(share: NDArray[np.float64]) -> tuple[int, int]:
+    most = int(len(share) * MAX_BORDER)
+    first, last = 0, len(share)
+    while first < most and share[first] > 0.5:
+        first += 1
+    while len(share) - last < most and share[last - 1] > 0.5:
+        last -= 1
+    return first, last
+
+
+def tissue(small: Gray) -> Mask:
+    """Pixels that are brighter than the air."""
+    threshold, _ = cv2.threshold(small, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    air = small[small <= threshold]
+    level = float(np.median(air)) if len(air) else 0.0
+    return np.asarray(small > level + AIR_SHARE * (threshold - level))
+
+
+def without_strips(mask: Mask) -> Mask:
+    """The mask opened by a square: what is thinner than ``STRIP`` of the shorter side goes, also along the edges."""
+    side = max(round(STRIP * min(mask.shape)), 1)
+    opened = cv2.morphologyEx(
+        mask.astype(np.uint8),
+        cv2.MORPH_OPEN,
+        np.ones((side, side), dtype=np.uint8),
+        borderType=cv2.BORDER_CONSTANT,
+        borderValue=0,
+    )
+    return np.asarray(opened > 0)
+
+
+def largest_component(mask: Mask) -> Mask:
+    """The largest of the mask's connected parts; all False where there is none."""
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    areas = statistics[1:, cv2.CC_STAT_AREA]
+    return np.asarray(labels == 1 + int(areas.argmax())) if len(areas) else np.zeros_like(mask)
+
+
+def _box(mask: Mask, *, margin: int, within: CropBox) -> CropBox:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return CropBox(
+        max(int(rows[0]) - margin, within.top),
+        max(int(columns[0]) - margin, within.left),
+        min(int(rows[-1]) + 1 + margin, within.bottom),
+        min(int(columns[-1]) + 1 + margin, within.right),
+    )

@@ -1,0 +1,156 @@
+"""From stored values and what they mean to the image that is trained on."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from data_modules.mammography.dicom.attributes import Refused
+from data_modules.mammography.dicom.crop import Breast, find_breast
+from data_modules.mammography.dicom.decode import StoredImage, Values
+from data_modules.mammography.dicom.grayscale import Tables, Tone, look_up, tone_tables
+from data_modules.mammography.dicom.header import MammogramHeader
+from data_modules.mammography.dicom.mammogram import CropBox, CropMethod, Gray, Mammogram
+from data_modules.mammography.dicom.orient import check_laterality, is_flipped, side_of_breast
+
+Orient = Literal["none", "left"]
+
+SMALL_SIDE = 512
+"""Breast, side and percentiles are found on a copy whose longer side is this to twice this, where the image has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A small copy, and what was found on it."""
+
+    power: int
+    """One of its pixels stands for ``2**power`` a side."""
+    gray: Gray
+    tables: Tables
+    decoded: dict[int, Values]
+    """What had to be decoded for it, by the power of two of the reduction: not to be decoded again."""
+
+
+def develop(
+    header: MammogramHeader,
+    image: StoredImage,
+    tone: Tone,
+    *,
+    long_side: int | None,
+    crop: bool,
+    orient: Orient,
+    reduced_decode: bool,
+) -> Mammogram:
+    """Gray values, crop, size and orientation, with as few pixels as possible at each step.
+
+    Breast, side and percentiles are found on the same small copy, whatever the size asked for and whether the rest is
+    decoded at reduced size: crops agree to the pixel.
+
+    Args:
+        header: Facts of the file.
+        image: Its frame.
+        tone: What its values mean.
+        long_side: Pixels of the longer side, at most; None keeps the size.
+        crop: Cut to the breast.
+        orient: ``left`` mirrors images that show the breast on the right.
+        reduced_decode: Leave out wavelet levels that the size does not need.
+
+    Raises:
+        Refused: If there is nothing on the image.
+    """
+    overview = look_over(image, tone)
+    breast = find_breast(overview.gray)
+    side = side_of_breast(overview.gray, breast)
+    check, conflicts = check_laterality(side, header)
+    flipped = orient == "left" and is_flipped(side, header)
+    box, method = _scaled(breast, overview.power, image) if crop else (_whole(image), "none")
+    may_reduce = reduced_decode and overview.tables.dark_padding
+    power = reduction(box, long_side, levels=image.levels if may_reduce else 0)
+    values = overview.decoded[power] if power in overview.decoded else image.reduced(power) if power else image.full()
+    part = values[box.top >> power : -(-box.bottom >> power), box.left >> power : -(-box.right >> power)]
+    pixels = shrink(look_up(part, overview.tables.gray), box, long_side)
+    if flipped:
+        pixels = np.ascontiguousarray(pixels[:, ::-1])
+    if pixels.min() == pixels.max():
+        raise Refused(f"every pixel of the crop comes out as {pixels.min()} ({overview.tables.window}); leave it out")
+    return Mammogram(
+        pixels=pixels,
+        header=header,
+        crop_box=box,
+        crop_method=method,
+        flipped=flipped,
+        laterality_check=check,
+        reduced=power,
+        window=overview.tables.window,
+        flags=tuple(sorted({*header.flags, *overview.tables.flags, *conflicts})),
+    )
+
+
+def look_over(image: StoredImage, tone: Tone) -> Overview:
+    """The small copy: decoded at that size where the image allows it, else taken from the full decode.
+
+    Args:
+        image: The frame.
+        tone: What its values mean.
+
+    Raises:
+        Refused: If there is nothing on the image.
+    """
+    power = 0
+    while max(image.rows, image.columns) >> (power + 1) >= SMALL_SIDE:
+        power += 1
+    if power and image.levels >= power:
+        small = image.reduced(power)
+        decoded = {power: small}
+    else:
+        full = image.full()
+        decoded = {0: full}
+        step = 2 ** max(power - 2, 0)  # every n-th, then the mean of 4 x 4: as smooth, and a fraction of the pixels
+        small = full[::step, ::step]
+    tables = tone_tables(tone, small)
+    size = (-(-image.columns >> power), -(-image.rows >> power))
+    gray = look_up(small, tables.plain)
+    if gray.shape != size[::-1]:
+        gray = np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), dtype=np.uint16)
+    return Overview(power, gray, tables, decoded)
+
+
+def reduction(box: CropBox, long_side: int | None, *, levels: int) -> int:
+    """How often the size can be halved while decoding, so that the crop still has only to be shrunk.
+
+    Args:
+        box: The crop, in pixels of the full size.
+        long_side: What it will be shrunk to; None: not at all.
+        levels: How often the codestream allows.
+    """
+    power = 0
+    longer = max(box.bottom - box.top, box.right - box.left)
+    while long_side is not None and power < levels and longer >> (power + 1) >= long_side:
+        power += 1
+    return power
+
+
+def shrink(pixels: Gray, box: CropBox, long_side: int | None) -> Gray:
+    """The mean over areas, so that the longer side has at most ``long_side`` pixels; never enlarged.
+
+    Args:
+        pixels: (H, W), the crop, maybe decoded at reduced size.
+        box: The crop in pixels of the full size, which decides the size: it is the same however the crop was decoded.
+        long_side: At most; None keeps what is there.
+    """
+    height, width = box.bottom - box.top, box.right - box.left
+    scale = 1.0 if long_side is None else min(long_side / max(height, width), 1.0)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    if pixels.shape == size[::-1]:
+        return pixels
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint16)
+
+
+def _scaled(breast: Breast, power: int, image: StoredImage) -> tuple[CropBox, CropMethod]:
+    top, left, bottom, right = (edge << power for edge in breast.box)
+    return CropBox(top, left, min(bottom, image.rows), min(right, image.columns)), breast.method
+
+
+def _whole(image: StoredImage) -> CropBox:
+    return CropBox(0, 0, image.rows, image.columns)
