@@ -26,7 +26,7 @@ Part = Literal["train", "test"]
 Pathology = Literal["MALIGNANT", "BENIGN", "BENIGN_WITHOUT_CALLBACK"]
 
 PARTS: tuple[Part, ...] = ("train", "test")
-TEST_SHARE = 0.2
+PART_CYCLE: tuple[Part, ...] = ("train", "train", "train", "train", "test")
 LEAK_EVERY = 12
 """One of so many patients is in a training table of one kind and in the test table of the other, with the same film."""
 SECOND_EVERY = 6
@@ -115,8 +115,7 @@ def plan_patients(cases: int, rng: np.random.Generator) -> list[Patient]:
         rng: Shuffles and draws.
     """
     kinds = cycles(tuple(DESCRIPTIONS), cases, rng)
-    one_in_five: tuple[Part, ...] = ("train",) * round(1 / TEST_SHARE - 1) + ("test",)
-    parts = cycles(one_in_five, cases, rng)
+    parts = cycles(PART_CYCLE, cases, rng)
     densities = cycles((1, 2, 3, 4), cases, rng)
     assessed = {kind: iter(cycles(pairs, 2 * cases, rng)) for kind, pairs in ASSESSED.items()}
     patients: list[Patient] = []
