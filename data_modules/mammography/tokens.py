@@ -56,6 +56,7 @@ class CaptionTokenizer:
         self.prefix, self.suffix = _frame(pretrained)
         if self.suffix[:1] == (self.separator_id,):
             self.suffix = self.suffix[1:]  # BERT ends a text in [SEP]: the last sentence's own
+        self._special = sorted({separator, *pretrained.all_special_tokens}, key=len, reverse=True)
         self._sentences: dict[str, tuple[int, ...]] = {}
 
     def __len__(self) -> int:
@@ -70,6 +71,8 @@ class CaptionTokenizer:
         """Ids of one sentence, the separator at its end; no tokens of the model before or behind.
 
         Sentences come again and again (a handful of words are filled into a handful of templates), so ids are kept.
+        Special tokens that stand in the text, for a table may hold anything, are left out: none but the separator at
+        the end says where a sentence ends.
 
         Args:
             text: The sentence.
@@ -78,7 +81,10 @@ class CaptionTokenizer:
         if ids is None:
             if len(self._sentences) >= KEPT_SENTENCES:
                 self._sentences.clear()
-            tokens = self.pretrained(text, add_special_tokens=False, verbose=False)["input_ids"]
+            plain = text
+            for special in self._special:
+                plain = plain.replace(special, " ")
+            tokens = self.pretrained(plain, add_special_tokens=False, verbose=False)["input_ids"]
             ids = self._sentences[text] = (*tokens, self.separator_id)
         return ids
 

@@ -181,7 +181,8 @@ class Captioner:
         ):
             one, other = row.get(first), row.get(second)
             if one is not None or other is not None:
-                found += self.style.fill(section, {first: known(_text(one)), second: known(_text(other))})
+                words = known(_text(other)).removesuffix(" density")  # the legend says "high density" of a mass
+                found += self.style.fill(section, {first: known(_text(one)), second: words})
         return found or self.style.fill("no_finding", {})
 
     def _impression(self, number: int | None) -> list[str]:

@@ -45,7 +45,7 @@ _MEANINGS: dict[str, Callable[[Any], object]] = {
 class MetadataTable:
     """The columns of captions as codes into short lists of values; cheap to hand to a DataLoader's worker."""
 
-    codes: NDArray[np.int32]
+    codes: NDArray[np.int16 | np.int32]
     """(rows, columns) positions in ``values``, C-contiguous: a row is one stretch of memory."""
     values: tuple[tuple[str | int | float | None, ...], ...]
     """Per column of ``COLUMNS`` its distinct values; ages in whole years."""
@@ -60,17 +60,16 @@ class MetadataTable:
         Raises:
             TableError: If a BI-RADS category, density, side or age is none.
         """
-        codes = np.empty((len(frame), len(COLUMNS)), dtype=np.int32)
-        values = []
-        for i, name in enumerate(COLUMNS):
+        columns, values = [], []
+        for name in COLUMNS:
             column = frame[name].fill_nan(None).floor() if name == "age" else frame[name]
             distinct = column.unique(maintain_order=True)
-            position = dict(zip(distinct.to_list(), range(len(distinct)), strict=True))
-            codes[:, i] = column.replace_strict(
-                distinct, np.arange(len(distinct), dtype=np.int32), return_dtype=None
-            ).to_numpy()
-            values.append(tuple(position))
-        table = cls(codes, tuple(values))
+            positions = np.arange(len(distinct), dtype=np.int32)
+            columns.append(column.replace_strict(distinct, positions).to_numpy())
+            values.append(tuple(distinct.to_list()))
+        small = all(len(distinct) <= np.iinfo(np.int16).max for distinct in values)
+        codes = np.stack(columns, axis=1)
+        table = cls(codes.astype(np.int16) if small else codes.astype(np.int32), tuple(values))
         table._check()
         return table
 
