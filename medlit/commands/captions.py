@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from data_modules.mammography.captions import Captioner, MetadataTable
     from data_modules.mammography.captions.statistics import Caption
     from data_modules.mammography.sets import MammographySet
+    from data_modules.mammography.tokens import CaptionTokenizer
 
 TABLES = {
     "embed": "data_modules.mammography.embed.tables",
@@ -41,6 +42,7 @@ def main(args: list[str]) -> int:
     import numpy as np
 
     from data_modules.mammography.captions import Captioner, MetadataTable, has_caption, missing_for_caption
+    from data_modules.mammography.tokens import load_tokenizer
 
     captioner = Captioner(
         templates=options.templates,
@@ -49,6 +51,7 @@ def main(args: list[str]) -> int:
         side_text=options.side_text,
         one_sided=not options.both_sides,
     )
+    tokenizer = load_tokenizer(options.tokenizer)
     data_set: MammographySet = importlib.import_module(TABLES[options.set]).SET
     frame = _of_split(data_set.read(options.root).frame, options.split, seed=options.split_seed)
     captioned = frame.filter(has_caption(frame))
@@ -64,7 +67,7 @@ def main(args: list[str]) -> int:
     masked, whole = _captions(captioner, table, seed=options.seed), _captions(captioner, table, seed=None)
     for index in chosen:
         _print_example(captioned["image"][index], masked[index], whole[index] if options.unmasked else None)
-    _print_figures(options, masked, whole, generator)
+    _print_figures(options, tokenizer, masked, whole, generator=generator)
     return DONE
 
 
@@ -99,16 +102,16 @@ def _print_example(image: str, masked: "Caption", whole: "Caption | None") -> No
 
 def _print_figures(
     options: argparse.Namespace,
+    tokenizer: "CaptionTokenizer",
     masked: "Sequence[Caption]",
     whole: "Sequence[Caption]",
+    *,
     generator: "np.random.Generator",
 ) -> None:
     import numpy as np
 
     from data_modules.mammography.captions.statistics import duplicate_rate, duplicate_rate_in_batches, token_lengths
-    from data_modules.mammography.tokens import load_tokenizer
 
-    tokenizer = load_tokenizer(options.tokenizer)
     batch = min(options.batch_size, len(masked))
     print(f"\nOf all {len(masked):,} captions, in style {options.style}, tokens of {options.tokenizer}:")
     for told, captions in ((f"masked with {options.mask_probability:g}", masked), ("not masked", whole)):

@@ -86,9 +86,11 @@ def _read(path: Path) -> dict[Any, Any]:
         raise DataSettingsError(f"{path}: more than {MOST_BYTES} bytes, no file of templates")
     try:
         styles = yaml.safe_load(content.decode())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise DataSettingsError(f"{path}: no YAML: {reason}") from error
+    except yaml.MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise DataSettingsError(f"{path}{line}: no YAML: {error.problem}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise DataSettingsError(f"{path}: no YAML in UTF-8 ({type(error).__name__}); save it anew") from error
     if not isinstance(styles, dict):
         raise DataSettingsError(f"{path}: should map styles to their sections, found a {type(styles).__name__}")
     return styles
