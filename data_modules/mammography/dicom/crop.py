@@ -8,8 +8,12 @@ from numpy.typing import NDArray
 
 from data_modules.mammography.dicom.mammogram import CropBox, CropMethod, Gray
 
-BORDER = 0.98
-"""Rows and columns at the edge of which more than half are brighter than this part of the brightest are film border."""
+BORDER = 0.85
+"""Film border is brighter than this part of the brightest; tissue at the chest wall reached 0.8 on a real film."""
+BORDER_SHARE = 0.7
+"""Part of a row or column at the edge that has to be so bright; a breast's own ends in air, or fades along the wall."""
+BORDER_BLUR = 0.015
+"""Part of the side that goes with a border that was found: it fades over some rows."""
 MAX_BORDER = 0.1
 """Part of a side that the border may take at each end."""
 STRIP = 0.03
@@ -71,13 +75,13 @@ def trim_border(small: Gray) -> CropBox:
 
 
 def _trim(share: NDArray[np.float64]) -> tuple[int, int]:
-    most = int(len(share) * MAX_BORDER)
-    first, last = 0, len(share)
-    while first < most and share[first] > 0.5:
-        first += 1
-    while len(share) - last < most and share[last - 1] > 0.5:
-        last -= 1
-    return first, last
+    length = len(share)
+    ends = []
+    for outwards in (share, share[::-1]):
+        dark = np.flatnonzero(outwards[: int(length * MAX_BORDER)] <= BORDER_SHARE)
+        border = int(dark[0]) if len(dark) else int(length * MAX_BORDER)
+        ends.append(border + round(length * BORDER_BLUR) if border else 0)
+    return ends[0], length - ends[1]
 
 
 def tissue(small: Gray) -> Mask:

@@ -125,10 +125,7 @@ def within_bits(values: NDArray[Any], bits: int, *, signed: bool) -> Values:
     if values.ndim != 2:
         raise Refused(f"shape {values.shape}: no single grayscale image")
     native: Values
-    if signed:
-        native = np.ascontiguousarray(values, dtype=np.int16)
-    else:
-        native = np.ascontiguousarray(values, dtype=np.uint16)
+    native = np.ascontiguousarray(values, dtype=np.int16) if signed else np.ascontiguousarray(values, dtype=np.uint16)
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
     least, most = int(native.min()), int(native.max())
     if least < low or most > high:

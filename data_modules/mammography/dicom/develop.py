@@ -44,8 +44,9 @@ def develop(
 ) -> Mammogram:
     """Gray values, crop, size and orientation, with as few pixels as possible at each step.
 
-    Breast, side and percentiles are found on the same small copy, whatever the size asked for and whether the rest is
-    decoded at reduced size: crops agree to the pixel.
+    Breast, side and percentiles are found on a small copy. Where the decode may be reduced, the copy is decoded at its
+    own size; else it is taken from the full decode, the same for every lossless encoding. The two copies are smoothed
+    differently, which may move an edge of the crop by one of their pixels.
 
     Args:
         header: Facts of the file.
@@ -59,14 +60,18 @@ def develop(
     Raises:
         Refused: If there is nothing on the image.
     """
-    overview = look_over(image, tone)
+    shrinks = long_side is not None and max(image.rows, image.columns) >> 1 >= long_side
+    reduces = reduced_decode and shrinks and image.levels > 0
+    overview = look_over(image, tone, reduced=reduces)
+    if reduces and not overview.tables.dark_padding:  # bright padding would bleed into what is beside it
+        reduces = False
+        overview = look_over(image, tone, reduced=False)
     breast = find_breast(overview.gray)
     side = side_of_breast(overview.gray, breast)
     check, conflicts = check_laterality(side, header)
     flipped = orient == "left" and is_flipped(side, header)
     box, method = _scaled(breast, overview.power, image) if crop else (_whole(image), "none")
-    may_reduce = reduced_decode and overview.tables.dark_padding
-    power = reduction(box, long_side, levels=image.levels if may_reduce else 0)
+    power = reduction(box, long_side, levels=image.levels if reduces else 0)
     values = overview.decoded[power] if power in overview.decoded else image.reduced(power) if power else image.full()
     part = values[box.top >> power : -(-box.bottom >> power), box.left >> power : -(-box.right >> power)]
     pixels = shrink(look_up(part, overview.tables.gray), box, long_side)
@@ -87,12 +92,13 @@ def develop(
     )
 
 
-def look_over(image: StoredImage, tone: Tone) -> Overview:
-    """The small copy: decoded at that size where the image allows it, else taken from the full decode.
+def look_over(image: StoredImage, tone: Tone, *, reduced: bool) -> Overview:
+    """The small copy.
 
     Args:
         image: The frame.
         tone: What its values mean.
+        reduced: Decode it at its own size, or the nearest that the image allows; else it is taken from the full decode.
 
     Raises:
         Refused: If there is nothing on the image.
@@ -100,9 +106,9 @@ def look_over(image: StoredImage, tone: Tone) -> Overview:
     power = 0
     while max(image.rows, image.columns) >> (power + 1) >= SMALL_SIDE:
         power += 1
-    if power and image.levels >= power:
-        small = image.reduced(power)
-        decoded = {power: small}
+    if reduced and power:
+        small = image.reduced(min(power, image.levels))
+        decoded = {min(power, image.levels): small}
     else:
         full = image.full()
         decoded = {0: full}

@@ -71,7 +71,7 @@ def read_header(dataset: "Dataset") -> MammogramHeader:
         facts.flag(f"modality {modality}")
     if (facts.text("PartialView") or "").upper() == "YES":
         facts.flag("partial view")
-    implant = any((facts.text(name) or "").upper() == "YES" for name in ("BreastImplantPresent", "ImplantPresent"))
+    implant = (facts.text("BreastImplantPresent") or "").upper() == "YES"
     meta = getattr(dataset, "file_meta", None)
     return MammogramHeader(
         rows=rows,
