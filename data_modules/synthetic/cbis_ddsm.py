@@ -47,7 +47,7 @@ SHAPES = {"round": "ROUND", "oval": "OVAL", "irregular": "IRREGULAR"}
 MARGINS = {"circumscribed": "CIRCUMSCRIBED", "spiculated": "SPICULATED"}
 TYPES = {"coarse": "COARSE", "fine pleomorphic": "PLEOMORPHIC", "fine linear branching": "FINE_LINEAR_BRANCHING"}
 DISTRIBUTIONS = {"grouped": "CLUSTERED", "segmental": "SEGMENTAL", "diffuse": "DIFFUSELY_SCATTERED"}
-FILM = Encoding("explicit", 2, 16, voi="none")
+FILM = Encoding("explicit", 2, 16)
 UID_ROOT = "1.3.6.1.4.1.9590.100.1.2"
 """What the identifiers of the release start with."""
 

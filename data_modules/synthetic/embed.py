@@ -15,7 +15,15 @@ from typing import get_args
 
 import numpy as np
 
-from data_modules.synthetic.mammo_dicom import ENCODINGS, Encoding, Header, require_pydicom, uid, write_mammogram
+from data_modules.synthetic.mammo_dicom import (
+    ENCODINGS,
+    UNWINDOWED,
+    Encoding,
+    Header,
+    require_pydicom,
+    uid,
+    write_mammogram,
+)
 from data_modules.synthetic.mammo_embed_tables import Image, cohort, write_tables
 from data_modules.synthetic.mammo_pictures import View, draw_view
 from data_modules.synthetic.mammo_plan import DEFAULT_HEIGHT, README, Side, check_numbers, mirrored
@@ -74,7 +82,7 @@ def _draw(root: Path, exam: Exam, numbers: Iterator[int], *, seed: int, height: 
             view=view, age=int(exam.age), date=exam.day.isoformat(), description=exam.description,
             manufacturer=manufacturer, spot=spot, from_tomosynthesis=kind == "cview", label=number % LABEL_EVERY == 0,
         )  # fmt: skip
-        write_mammogram(root / "images" / path, drawing.picture, header, encoding_of(number))
+        write_mammogram(root / "images" / path, drawing.picture, header, encoding_of(number, kind))
         boxes = mirrored(drawing.boxes, side, drawing.picture.shape[1])
         images.append(Image(path, side, view, kind, spot, boxes, described, manufacturer, model))
     return images
@@ -92,6 +100,12 @@ def _shots(exam: Exam) -> Iterator[tuple[Side, View, str, bool]]:
         yield exam.index, "CC", "2D", True
 
 
-def encoding_of(number: int) -> Encoding:
-    """How the picture of a number is stored: the varieties in turn."""
-    return ENCODINGS[number % len(ENCODINGS)]
+def encoding_of(number: int, kind: str) -> Encoding:
+    """How a picture is stored: the varieties in turn, those without a window for pictures made from tomosynthesis.
+
+    Args:
+        number: Of the picture.
+        kind: ``2D`` or ``cview``.
+    """
+    varieties = UNWINDOWED if kind == "cview" else ENCODINGS
+    return varieties[number % len(varieties)]

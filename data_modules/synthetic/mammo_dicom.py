@@ -76,12 +76,15 @@ ENCODINGS = (
     Encoding("rle", 2, 14, windows=2),
     Encoding("implicit", 1, 14, voi="exact", padding=True),
     Encoding("jpeg2000", 2, 12, voi="sigmoid", windows=4, bare=True),
-    Encoding("explicit", 2, 14, voi="none", intercept=-1000),
+    Encoding("explicit", 2, 14, intercept=-1000),
     Encoding("jpeg2000", 1, 14, voi="lut"),
-    Encoding("rle", 1, 12, voi="none"),
+    Encoding("rle", 1, 12),
     Encoding("explicit", 2, 12, padding=True),
 )
-"""The varieties, taken in turn."""
+"""The varieties, taken in turn. All name the values of interest: a reader that has to guess them stretches the shadows,
+and a fatty breast would look dense."""
+UNWINDOWED = (Encoding("explicit", 2, 14, voi="none"), Encoding("jpeg2000", 1, 12, voi="none"))
+"""Varieties that leave the values of interest to the reader, for pictures that are no samples by default."""
 
 
 @dataclass(frozen=True, slots=True)

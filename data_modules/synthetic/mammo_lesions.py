@@ -20,8 +20,8 @@ MassDensity = Literal["low", "equal", "high"]
 Calcification = Literal["coarse", "fine pleomorphic", "fine linear branching"]
 Distribution = Literal["grouped", "segmental", "diffuse"]
 
-MASS_GRAY: Mapping[MassDensity, float] = {"low": 0.62, "equal": 0.72, "high": 0.97}
-"""Of a mass, where glandular tissue is about .58."""
+MASS_GRAY: Mapping[MassDensity, float] = {"low": 0.76, "equal": 0.82, "high": 0.97}
+"""Of a mass, where glandular tissue is about .6."""
 FOCAL_GRAY = 0.30
 """What an asymmetry adds in its middle."""
 DIAMETERS: Mapping[int, tuple[float, float]] = {
@@ -33,7 +33,9 @@ DIAMETERS: Mapping[int, tuple[float, float]] = {
     6: (0.18, 0.23),
 }
 """Of what belongs to a category."""
-SPICULES = (11, 18)
+SPICULES = (16, 26)
+HALO = 0.3
+"""How much darker the rim of fat around a circumscribed mass is."""
 EDGE: Mapping[Margin, float] = {"circumscribed": 0.006, "indistinct": 0.016, "spiculated": 0.012}
 """Softness of a margin."""
 LOBES: Mapping[Shape, float] = {"round": 0.02, "oval": 0.03, "irregular": 0.22, "focal asymmetry": 0.0}
@@ -138,6 +140,8 @@ def _draw_mass(
         border *= 1 + LOBES[shape] / lobes**0.5 * rng.uniform(-1, 1) * np.cos(lobes * angle + rng.uniform(0, 2 * np.pi))
     if margin == "spiculated":
         _blend(picture, _spicules(picture.shape, centre, radius, rng), 0.92)
+    if margin == "circumscribed":
+        picture *= 1 - HALO * np.exp(-(((distance - border) / (0.014 * high) - 1) ** 2))
     inside = 1 / (1 + np.exp(np.clip((distance - border) / (EDGE[margin] * high), -30, 30)))
     _blend(picture, 0.96 * inside, gray - 0.06 * np.minimum(distance / radius, 1) ** 2)
 
@@ -146,16 +150,16 @@ def _spicules(shape: tuple[int, ...], centre: tuple[float, float], radius: float
     """Lines that radiate from a mass and end thin, (H, W) in [0, 1]."""
     layer = np.zeros(shape, dtype=np.float32)
     count = int(rng.integers(*SPICULES, endpoint=True))
-    for angle in (np.arange(count) + rng.uniform(-0.35, 0.35, count)) * 2 * np.pi / count:
-        length, bend = radius * rng.uniform(1.5, 2.3), rng.uniform(-0.25, 0.25)
-        along = np.linspace(0.4, 1, 5)
+    for angle in (np.arange(count) + rng.uniform(-0.45, 0.45, count)) * 2 * np.pi / count:
+        length, bend, wide = radius * rng.uniform(1.3, 2.4), rng.uniform(-0.35, 0.35), rng.uniform(0.08, 0.17)
+        along = np.linspace(0.3, 1, 5)
         turned = angle + bend * along
         points = np.stack([centre[0] + length * along * np.cos(turned), centre[1] + length * along * np.sin(turned)], 1)
         for part in range(4):
-            thick = max(1, round(radius * (0.2 - 0.05 * part)))
+            thick = max(1, round(radius * wide * (1 - 0.25 * part)))
             pair = np.round(points[part : part + 2] * 16).astype(np.int32)
-            cv2.line(layer, pair[0].tolist(), pair[1].tolist(), 0.85 - 0.13 * part, thick, cv2.LINE_AA, 4)
-    return np.asarray(cv2.GaussianBlur(layer, (0, 0), max(0.4, radius * 0.05)), dtype=np.float32)
+            cv2.line(layer, pair[0].tolist(), pair[1].tolist(), 0.85 - 0.17 * part, thick, cv2.LINE_AA, 4)
+    return np.asarray(cv2.GaussianBlur(layer, (0, 0), max(0.4, radius * 0.04)), dtype=np.float32)
 
 
 def _draw_asymmetry(

@@ -20,7 +20,7 @@ Box = tuple[int, int, int, int]
 
 GLANDULAR: Mapping[int, tuple[float, float]] = {1: (0.03, 0.09), 2: (0.24, 0.33), 3: (0.52, 0.62), 4: (0.84, 0.93)}
 """Share of the breast that is glandular, for densities A to D: within the quarters of the fourth edition of BI-RADS."""
-FAT, GLAND, MUSCLE = 0.24, 0.58, 0.66
+FAT, GLAND, MUSCLE = 0.28, 0.60, 0.64
 """Grays of tissue that is fully compressed."""
 AIR = 0.012
 ASPECT = 13 / 16
@@ -157,42 +157,63 @@ def _muscle(height: int, wide: int, rng: np.random.Generator) -> Picture:
 
 def _tissue(breast: Breast, outline: _Outline, muscle: Picture, rng: np.random.Generator) -> Picture:
     """Fat with its septa, glandular tissue behind the nipple, skin and muscle."""
-    height, wide = muscle.shape
+    size = muscle.shape
     gland = _glandular(breast, outline, muscle, rng)
-    septa = 1 - np.abs(_clouds(height, wide, (10, 20, 40), rng))  # thin bright ridges where the clouds change sign
-    fat = FAT + 0.05 * np.clip(septa, 0, 1) ** 3 + 0.02 * _clouds(height, wide, (5,), rng)
-    dense = GLAND + 0.045 * _clouds(height, wide, (12, 24, 48), rng)
+    septa = np.clip(1 - 1.6 * np.abs(_clouds(size, (9, 20, 42), rng)), 0, 1)  # bright where the clouds change sign
+    strands = np.clip(1 - 1.3 * np.abs(_clouds(size, (14, 30, 60), rng)), 0, 1)
+    fat = FAT + 0.06 * septa**2 + 0.012 * _clouds(size, (5,), rng)
+    dense = GLAND + 0.035 * _clouds(size, (7, 15), rng) + 0.07 * (strands - 0.4)
     picture = fat + gland * (dense - fat) + _vessels(outline, rng)
     compressed = 1 - np.exp(-outline.depth / 0.022)  # the rim is thinner
     skin = 0.13 * np.exp(-(((outline.depth - 0.006) / 0.005) ** 2))
     picture = picture * compressed + skin
-    striped = MUSCLE + 0.02 * _clouds(height, wide, (30,), rng)
-    return np.asarray(picture + muscle * (striped - picture), np.float32)
+    fibres = _clouds(size, (40,), rng, stretch=7, turn=-1.1)
+    return np.asarray(picture + muscle * (MUSCLE + 0.02 * fibres - picture), np.float32)
 
 
 def _glandular(breast: Breast, outline: _Outline, muscle: Picture, rng: np.random.Generator) -> Picture:
     """How much of each pixel is glandular: exactly the breast's share of the area outside the muscle, soft borders."""
     height, wide = muscle.shape
-    row, column = np.arange(height)[:, None], np.arange(wide)[None, :]
-    x = (column - 0.55 * outline.nipple[0]) / outline.nipple[0]
-    y = (row - outline.middle - 0.1 * (outline.nipple[0] - column)) / outline.half
-    field = _clouds(height, wide, (4, 8, 16, 32), rng) - 2.2 * np.hypot(x / 0.75, y / 0.7)
+    row = np.arange(height, dtype=np.float32)[:, None]
+    column = np.arange(wide, dtype=np.float32)[None, :]
+    x = (column - 0.55 * outline.nipple[0]) / (0.75 * outline.nipple[0])
+    y = (row - outline.middle - 0.1 * (outline.nipple[0] - column)) / (0.7 * outline.half)
+    field = _clouds((height, wide), (4, 8, 16, 32, 64), rng) - np.float32(2.0) * np.hypot(x, y)
     area = outline.mask & (muscle < 0.5)
     inner = area & (outline.depth > 0.03)
     share = min(0.98, breast.glandular * area.sum() / max(1, inner.sum()))
-    border = np.quantile(field[inner], 1 - share) if inner.any() else np.inf
-    soft = 1 / (1 + np.exp(-np.clip((field - border) / 0.13, -30, 30)))
+    border = np.float32(np.quantile(field[inner], 1 - share)) if inner.any() else np.float32(np.inf)
+    soft = 1 / (1 + np.exp(-np.clip((field - border) / np.float32(0.22), -30, 30)))
     return np.asarray(soft * np.clip((outline.depth - 0.018) / 0.018, 0, 1) * (1 - muscle), np.float32)
 
 
-def _clouds(height: int, wide: int, cells: Sequence[int], rng: np.random.Generator) -> Picture:
-    """Smooth unevenness, (H, W), about standard normal: grids of random numbers, coarse ones stronger."""
-    total = np.zeros((height, wide), np.float32)
+def _clouds(
+    size: tuple[int, int], cells: Sequence[int], rng: np.random.Generator, *, stretch: float = 1, turn: float = 0
+) -> Picture:
+    """Smooth unevenness, (H, W), about standard normal: turned grids of random numbers, coarse ones stronger.
+
+    Args:
+        size: H and W.
+        cells: Grid cells over the height, for each grid.
+        rng: Draws them, and how they are turned where nothing is stretched: no grid shows in the sum.
+        stretch: How much longer the clouds are than wide.
+        turn: Direction of the long side, radians.
+    """
+    height, wide = size
+    total = np.zeros(size, np.float32)
     power = 0.0
     for count in cells:
         strength = (cells[0] / count) ** 0.6
-        grid = rng.standard_normal((count + 1, max(2, round(count * ASPECT) + 1)), dtype=np.float32)
-        total += strength * np.asarray(cv2.resize(grid, (wide, height), interpolation=cv2.INTER_CUBIC))
+        grid = rng.standard_normal((2 * count + 4, 2 * count + 4), dtype=np.float32)
+        angle = turn if stretch != 1 else rng.uniform(0, 2 * np.pi)
+        cosine, sine, scale = np.cos(angle), np.sin(angle), count / height
+        back = np.asarray([[cosine / stretch, sine / stretch], [-sine, cosine]]) * scale
+        shift = np.asarray([[count + 1.5], [count + 1.5]]) - back @ np.asarray([[wide / 2], [height / 2]])
+        move = np.hstack([back, shift]).astype(np.float32)
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        total += np.float32(strength) * cv2.warpAffine(
+            grid, move, (wide, height), flags=flags, borderMode=cv2.BORDER_WRAP
+        )
         power += strength**2
     return np.asarray(total / np.float32(np.sqrt(power) * 0.75), np.float32)
 
