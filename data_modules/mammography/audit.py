@@ -48,11 +48,11 @@ def audit_embed(root: str | Path, *, read: int = MOST_READ, track: Track = iter)
     root = Path(root)
     audit = _begin(embed.SET, root)
     try:
+        note_mixed_types(audit, root)
         samples = embed.read_samples(root)
     except (TableError, UnsafePathError) as error:
         audit.add("fault", "table that cannot be used", [str(error)])
         return audit
-    note_mixed_types(audit, root)
     images, exams = samples.frame.height + sum(samples.dropped.values()), samples.frame["exam_id"].n_unique()
     _compare_with_release(audit, embed.SET, {"images": images, "exams": exams})
     named = released_files(root)

@@ -60,9 +60,8 @@ def audit_files(
         return
     _note_unnamed(audit, root, folder=folder, found=set(paths.values()), is_named=is_named)
     chosen = spaced(list(paths), read)
-    if len(chosen) < len(paths):
-        words = f"{len(chosen):,} of {len(paths):,} images, evenly spaced; prepare reads all"
-        audit.add("note", "images read", [words])
+    some = f"{len(chosen):,} of {len(paths):,} images, evenly spaced; prepare reads all"
+    audit.add("note", "images read", [some if len(chosen) < len(paths) else f"all {len(paths):,}"])
     rows = {row["image"]: row for row in frame.filter(pl.col("image").is_in(chosen)).iter_rows(named=True)}
     _read_images(audit, [rows[image] for image in chosen], paths, known_bad=known_bad, track=track)
 

@@ -34,7 +34,8 @@ def audit_samples(audit: Audit, samples: SampleTable, *, target: Target) -> None
     audit.add("note", "rules applied", [f"{count:,}: {reason}" for reason, count in samples.touched.items()])
     _note_size(audit, frame)
     for other in CLASSES:
-        audit.add("note", "labels", [f"{other}: {_spread(frame[other], CLASSES[other])}"])
+        if frame[other].null_count() < frame.height:
+            audit.add("note", "labels", [f"{other}: {_spread(frame[other], CLASSES[other])}"])
     _note_gaps(audit, frame)
     _note_views(audit, frame)
     _note_contradictions(audit, frame)
@@ -48,9 +49,10 @@ def _count(audit: Audit, frame: pl.DataFrame, *, target: Target) -> None:
     audit.counts = {name: dict.fromkeys(splits, 0) for name in (*names.values(), UNKNOWN)}
     for value, split, count in counted:
         audit.counts[UNKNOWN if value is None else names[value]][split] = count
+    present = [name for name in names.values() if any(audit.counts[name].values())]
     for split in splits:
-        absent = [name for name in names.values() if not audit.counts[name][split]]
-        if any(any(audit.counts[name].values()) for name in absent):  # a class that the whole set lacks is no surprise
+        absent = [name for name in present if not audit.counts[name][split]]
+        if absent:
             audit.add("quirk", "class without images", [f"{split} has none of: {', '.join(absent)}"])
 
 
@@ -66,7 +68,7 @@ def _spread(column: pl.Series, names: Mapping[int, str]) -> str:
     words = [f"{name} {counts[value]:,}" for value, name in names.items() if counts.get(value)]
     if counts.get(None):
         words.append(f"{UNKNOWN} {counts[None]:,}")
-    return ", ".join(words) or "no images"
+    return ", ".join(words)
 
 
 def _note_gaps(audit: Audit, frame: pl.DataFrame) -> None:
@@ -80,16 +82,15 @@ def _note_gaps(audit: Audit, frame: pl.DataFrame) -> None:
 def _note_views(audit: Audit, frame: pl.DataFrame) -> None:
     """Which breasts lack a standard view, which exams a breast."""
     breasts = frame.group_by("breast_id").agg(pl.col("view").is_in([view]).any().alias(view) for view in STANDARD)
-    both, first, second = (
-        breasts.filter(condition).height
-        for condition in (
-            pl.col("CC") & pl.col("MLO"),
-            pl.col("CC") & ~pl.col("MLO"),
-            pl.col("MLO") & ~pl.col("CC"),
-        )
-    )
-    neither = breasts.height - both - first - second
-    words = f"{both:,} with CC and MLO, {first:,} with CC alone, {second:,} with MLO alone, {neither:,} with neither"
+    first, second = (pl.col(view) for view in STANDARD)
+    shown = {
+        "CC and MLO": first & second,
+        "CC alone": first & ~second,
+        "MLO alone": second & ~first,
+        "neither": ~first & ~second,
+    }
+    counts = {name: breasts.filter(condition).height for name, condition in shown.items()}
+    words = ", ".join(f"{count:,} with {name}" for name, count in counts.items() if count)
     audit.add("note", "views", [f"of {breasts.height:,} breasts {words}"])
     exams = frame.group_by("exam_id").agg(pl.col("laterality").n_unique().alias("sides"))
     single = exams.filter(pl.col("sides") == 1).height
