@@ -170,7 +170,7 @@ def count_unnamed(root: Path, sources: set[str]) -> int:
 
     Args:
         root: Of the raw set.
-        sources: Files that are, below the root.
+        sources: Files that are, and those that the tables name, below the root.
     """
     count = 0
     for folder, _, names in os.walk(root):

@@ -39,9 +39,6 @@ from data_modules.mammography.sets import MammographySet
 SECONDS = 60.0
 """A worker that reads one file for so long is stopped: the slowest known, 14 megapixels of JPEG 2000, take 0.7 s."""
 
-SPARE = 64 * 2**20
-"""Bytes for journal and manifest, and for what else the machine writes."""
-
 Work = Callable[[Job], Row]
 
 LOST: dict[str, ErrorKind] = {"crashed": "decoder crashed", "killed": "worker killed", "timeout": "timeout"}
@@ -263,7 +260,7 @@ def _finish(
         done_now=len(plan.jobs) + len(plan.not_found),
         failures=group_failures(manifest),
         counts=count_remarks(manifest),
-        unnamed=count_unnamed(root, plan.sources),
+        unnamed=count_unnamed(root, plan.sources.union(sides)),
         dropped=table.dropped,
         touched=table.touched,
     )

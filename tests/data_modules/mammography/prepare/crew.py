@@ -55,3 +55,20 @@ def allocate(number):
 def process(_):
     time.sleep(0.05)
     return os.getpid()
+
+
+def crash_at_1003(job):
+    """``prepare_image``, in a worker that dies of its fourth image as of a faulty decoder."""
+    from data_modules.mammography.prepare.work import prepare_image
+
+    if job.image.endswith("1003.dcm"):
+        ctypes.string_at(0)
+    return prepare_image(job)
+
+
+def linger_at_1003(job):
+    from data_modules.mammography.prepare.work import prepare_image
+
+    if job.image.endswith("1003.dcm"):
+        time.sleep(300)
+    return prepare_image(job)
