@@ -8,14 +8,17 @@ from numpy.typing import NDArray
 
 from data_modules.mammography.dicom.mammogram import CropBox, CropMethod, Gray
 
-BORDER = 0.85
-"""Film border is brighter than this part of the brightest; tissue at the chest wall reached 0.8 on a real film."""
-BORDER_SHARE = 0.7
-"""Part of a row or column at the edge that has to be so bright; a breast's own ends in air, or fades along the wall."""
+BORDER = 0.8
+"""Film border is brighter than this part of the brightest."""
+BORDER_SHARE = 0.6
+"""Part of a row or column at the edge that has to be so bright. On a real film the chest wall has 0.4, the borders 0.65
+to 1; a breast's own edges end in air."""
 BORDER_BLUR = 0.015
 """Part of the side that goes with a border that was found: it fades over some rows."""
-MAX_BORDER = 0.1
-"""Part of a side that the border may take at each end."""
+BORDER_DROP = 0.6
+"""Behind a border it gets darker than this part of it at once; muscle at the chest wall, as bright, goes on."""
+MAX_BORDER = 0.4
+"""Part of a side that the border may take at each end: collimators leave white margins far wider than a film's."""
 STRIP = 0.03
 """Strips and letters thinner than this part of the shorter side are no breast."""
 AIR_SHARE = 0.5
@@ -67,21 +70,28 @@ def find_breast(small: Gray) -> Breast:
 
 
 def trim_border(small: Gray) -> CropBox:
-    """The box without rows and columns of bright film border at the edges."""
-    bright = small >= BORDER * int(small.max())
-    top, bottom = _trim(bright.mean(axis=1))
-    left, right = _trim(bright.mean(axis=0))
+    """The box without rows and columns of bright film border at the edges.
+
+    Args:
+        small: (h, w) gray, tissue bright.
+    """
+    height, width = small.shape
+    bright = int(small.max()) * BORDER
+    columns = small.T
+    top, bottom = _border(small, bright), height - _border(small[::-1], bright)
+    left, right = _border(columns, bright), width - _border(columns[::-1], bright)
     return CropBox(top, left, bottom, right)
 
 
-def _trim(share: NDArray[np.float64]) -> tuple[int, int]:
-    length = len(share)
-    ends = []
-    for outwards in (share, share[::-1]):
-        dark = np.flatnonzero(outwards[: int(length * MAX_BORDER)] <= BORDER_SHARE)
-        border = int(dark[0]) if len(dark) else int(length * MAX_BORDER)
-        ends.append(border + round(length * BORDER_BLUR) if border else 0)
-    return ends[0], length - ends[1]
+def _border(lines: Gray, bright: float) -> int:
+    """How many lines, from the first on, are border."""
+    most = int(len(lines) * MAX_BORDER)
+    dark = np.flatnonzero((lines[:most] >= bright).mean(axis=1) <= BORDER_SHARE)
+    count = int(dark[0]) if len(dark) else most
+    behind = count + round(len(lines) * BORDER_BLUR)
+    if count == 0 or np.median(lines[behind]) > BORDER_DROP * np.median(lines[:count]):
+        return 0
+    return behind
 
 
 def tissue(small: Gray) -> Mask:

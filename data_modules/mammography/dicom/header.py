@@ -102,7 +102,8 @@ def refuse_what_is_no_image(facts: Attributes) -> tuple[int, int, int]:
     """
     if not any(name in facts.dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         modality = facts.text("Modality")
-        raise Refused(f"holds no image{f' (modality {modality})' if modality else ''}")
+        kind = f" (modality {modality})" if modality else ""
+        raise Refused(f"holds no pixels{kind}: no image, or cut off before them")
     frames = facts.number("NumberOfFrames", default=1)
     if frames != 1:
         raise Refused(f"{frames:g} frames: only single images are read (no tomosynthesis, no series)")
