@@ -48,6 +48,7 @@ def cancer_column(
     soon = after.is_between(0, rules.biopsy_days)
     malignant = pl.col("severity").is_in(CANCER)
     said = pairs.group_by(BREAST).agg(
+        (malignant & after.is_null()).any().alias("undated_cancer"),
         (soon & malignant & pl.col("sure")).any().alias("positive"),
         (soon & pl.col("severity").is_in(BENIGN) & pl.col("sure")).any().alias("benign"),
         pl.col("date_biopsy").filter(malignant & (after >= -rules.biopsy_days)).min().alias("first_cancer"),
@@ -55,6 +56,7 @@ def cancer_column(
     judged = dated.join(said, on=BREAST, how="left").join(_follow_ups(dated, rules=rules), on=BREAST, how="left")
     settled = pl.col("birads").is_in(OPEN) | pl.col("benign")
     free = pl.col("first_cancer").is_null() | (pl.col("first_cancer") > pl.col("follow_up"))
+    free &= ~pl.col("undated_cancer").fill_null(False)
     cancer = (
         pl.when(pl.col("positive"))
         .then(1)
@@ -67,11 +69,9 @@ def cancer_column(
 def _pathology(findings: pl.DataFrame, *, account: Account) -> pl.DataFrame:
     """Pathology by patient and breast: ``severity``, ``date``, ``sure`` (whether its breast is known)."""
     found = findings.filter(pl.col("severity").is_not_null())
-    undated = found["biopsy_date"].is_null()
-    account.touch("pathology without a date of biopsy or report: that of its exam", int(undated.sum()))
+    account.touch("pathology without a date of biopsy or report: that of its exam", found["biopsy_date"].null_count())
     side = pl.when(pl.col("biopsy_side").is_in(["L", "R"])).then(pl.col("biopsy_side")).otherwise(pl.col("side"))
     found = found.with_columns(side.alias("of"), pl.col("biopsy_date").fill_null(pl.col("date")).alias("date"))
-    found = found.filter(pl.col("date").is_not_null())
     one = pl.col("of").is_in(["L", "R"]).fill_null(False)
     unsure = found.filter(~one & pl.col("severity").is_in(CANCER))
     account.touch("pathology of cancer on both sides or none: neither breast is known", len(unsure))

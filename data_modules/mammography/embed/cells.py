@@ -1,14 +1,13 @@
 """Text of EMBED's cells as ids, codes, numbers and dates; what cannot be read is refused or counted."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 import polars as pl
 
 from data_modules.errors import TableError
 from data_modules.mammography.embed.account import Account
-from data_modules.mammography.embed.legend import LEGEND, WORDED, translations
+from data_modules.mammography.embed.legend import LEGEND, WORDED, codes_of, translate
 from data_modules.mammography.embed.rules import EmbedRules
 
 SCIENTIFIC = r"^\d+(\.\d+)?[eE]\+?\d+$"
@@ -49,7 +48,11 @@ class Cells:
         Raises:
             TableError: For a code without a meaning.
         """
-        return self._translated(column, lambda cells: _coded(cells, known), known, pl.Int8())
+        unknown = self.rules.unknown_codes.get(column, ())
+        cells = self._distinct(column)
+        strange = {cell: cell for cell in cells if cell not in known and cell not in unknown}
+        self._pass_over(column, [cell for cell in cells if cell in unknown])
+        return self._translated(column, {cell: known[cell] for cell in cells if cell in known}, strange, known)
 
     def words(self, column: str, legend: Mapping[str, str]) -> pl.Series:
         """The words of each cell, which lists one code or several; null where it is empty.
@@ -61,34 +64,42 @@ class Cells:
         Raises:
             TableError: For a code without a meaning.
         """
-        return self._translated(column, lambda cells: translations(cells, words=legend), legend, pl.String())
+        unknown = self.rules.unknown_codes.get(column, ())
+        cells = self._distinct(column)
+        told, strange = translate(cells, words=legend, unknown=unknown)
+        self._pass_over(column, [cell for cell in cells if not set(codes_of(cell)).isdisjoint(unknown)])
+        return self._translated(column, told, strange, legend)
+
+    def _distinct(self, column: str) -> list[str]:
+        return self._text(column).drop_nulls().unique(maintain_order=True).to_list()
+
+    def _text(self, column: str) -> pl.Series:
+        return self.frame[column].str.replace(WHOLE, "$1")
+
+    def _pass_over(self, column: str, cells: Sequence[str]) -> None:
+        count = int(self._text(column).is_in(list(cells)).sum()) if cells else 0
+        self.account.touch(f"row with a code of {column} that is to be read as an empty cell", count)
 
     def _translated(
         self,
         column: str,
-        translate: Callable[[Sequence[str]], tuple[dict[str, int] | dict[str, str], dict[str, list[str]]]],
+        meanings: Mapping[str, int] | Mapping[str, str],
+        strange: Mapping[str, str],
         known: Mapping[str, int] | Mapping[str, str],
-        kind: pl.DataType,
     ) -> pl.Series:
-        text = self.frame[column].str.replace(WHOLE, "$1")
-        present = [cell for cell in text.unique(maintain_order=True).to_list() if cell is not None]
-        meanings, strange = translate(present)
-        allowed = self.rules.unknown_codes.get(column, ())
-        refused = [cell for cell, codes in strange.items() if not set(codes) <= set(allowed)]
-        if refused:
-            self._refuse(text.is_in(refused).fill_null(False), column, strange[refused[0]], known)
-        untold = int(text.is_in(list(strange)).sum())
-        self.account.touch(f"row with a code of {column} that is to be unknown", untold)
+        """The meaning of each cell; one that has none is refused."""
+        text = self._text(column)
+        if strange:
+            which = text.is_in(list(strange)).fill_null(False)
+            where, _ = self.place(which, column)
+            code = next(iter(strange.values()))[:40]
+            source = f" in {LEGEND}" if column in WORDED else ""
+            raise TableError(
+                f"{where}: {code!r} has no meaning{source} (rows with such a code: {int(which.sum())}); known are "
+                f"{', '.join(known)}. Correct it, or read it as an empty cell: unknown_codes: {{{column}: [{code!r}]}}"
+            )
+        kind = pl.String() if column in WORDED else pl.Int8()
         return text.replace_strict(meanings, default=None, return_dtype=kind)
-
-    def _refuse(self, which: pl.Series, column: str, codes: Sequence[str], known: Mapping[str, object]) -> NoReturn:
-        where, _ = self.place(which, column)
-        source = f" in {LEGEND}" if column in WORDED else ""
-        raise TableError(
-            f"{where}: {codes[0][:40]!r} has no meaning{source} ({int(which.sum())} rows hold such a code); known are "
-            f"{', '.join(known)}. Complete the legend or correct the table, or read the code as an empty cell: "
-            f"unknown_codes: {{{column}: [{codes[0][:40]!r}]}}"
-        )
 
     def numbers(self, column: str) -> pl.Series:
         """Cells as Float64, null where empty.
@@ -109,11 +120,6 @@ class Cells:
         unread = int((self.frame[column].is_not_null() & found.is_null()).sum())
         self.account.touch(f"row with a {column} that is no date: unknown", unread)
         return found
-
-
-def _coded(cells: Sequence[str], known: Mapping[str, int]) -> tuple[dict[str, int], dict[str, list[str]]]:
-    meanings = {cell: known[cell] for cell in cells if cell in known}
-    return meanings, {cell: [cell] for cell in cells if cell not in known}
 
 
 def ids(cells: Cells, columns: Sequence[str]) -> pl.DataFrame:

@@ -94,7 +94,9 @@ def read_columns(root: Path, file: str, *, needed: Sequence[str], optional: Sequ
             if column not in names:
                 raise TableError(f"{path}: no column {column!r}; {nearest(column, names[1:])}")
         wanted = [name for name in dict.fromkeys((*needed, *optional)) if name in names]
-        return lazy.select("row", *map(_cell, wanted)).collect(engine="streaming")  # without a map of the file in memory
+        return lazy.select("row", *map(_cell, wanted)).collect(
+            engine="streaming"
+        )  # without a map of the file in memory
     except OSError as error:
         raise UnreadableFileError(
             f"{path}: cannot be read ({error.strerror or error}); check its permissions"

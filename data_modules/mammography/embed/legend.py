@@ -1,6 +1,6 @@
 """EMBED's legend: what the letters of a column mean, and the translation of cells into words."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from data_modules.errors import DatasetNotFoundError, TableError
@@ -64,23 +64,32 @@ def _words(meaning: str) -> str:
     return " ".join(SPELLING.get(word, word) for word in meaning.casefold().split())
 
 
-def translations(cells: Iterable[str], *, words: Mapping[str, str]) -> tuple[dict[str, str], dict[str, list[str]]]:
+def translate(
+    cells: Iterable[str], *, words: Mapping[str, str], unknown: Collection[str]
+) -> tuple[dict[str, str], dict[str, str]]:
     """Words of every cell that has one code or several.
 
     Args:
         cells: Distinct cells of a column, such as ``A`` or ``A,G``.
         words: By code.
+        unknown: Codes to pass over.
 
     Returns:
-        The words of each cell whose codes are all known, joined by "and"; the unknown codes of each other cell.
+        By cell the words of its codes, joined by "and", where it has any to tell of; and by cell the first code that
+        has no meaning, where it has one.
     """
-    known: dict[str, str] = {}
-    strange: dict[str, list[str]] = {}
+    told: dict[str, str] = {}
+    strange: dict[str, str] = {}
     for cell in cells:
-        codes = list(dict.fromkeys(code.strip() for code in cell.split(",") if code.strip())) or [cell]
-        unknown = [code for code in codes if code not in words]
-        if unknown:
-            strange[cell] = unknown
-        else:
-            known[cell] = " and ".join(dict.fromkeys(words[code] for code in codes))
-    return known, strange
+        codes = [code for code in codes_of(cell) if code not in unknown]
+        for code in codes:
+            if code not in words:
+                strange.setdefault(cell, code)
+        if codes and cell not in strange:
+            told[cell] = " and ".join(dict.fromkeys(words[code] for code in codes))
+    return told, strange
+
+
+def codes_of(cell: str) -> list[str]:
+    """The codes that a cell lists, each once; the cell itself where there is nothing between its commas."""
+    return list(dict.fromkeys(code.strip() for code in cell.split(",") if code.strip())) or [cell]
