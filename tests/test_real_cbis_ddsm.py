@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from data_modules.mammography.audit import audit_cbis_ddsm
 from data_modules.mammography.cbis_ddsm.rows import FILES, density_column, read_official
 from data_modules.mammography.cbis_ddsm.tables import find_leaking, read_rows, read_samples
 
@@ -82,3 +83,18 @@ def test_every_row_is_accounted_for(root, rows):
         samples = read_samples(root, leaking_patients=policy)
         joined = samples.touched["abnormality joined to the first one of its image"]
         assert samples.frame.height + joined + sum(samples.dropped.values()) == len(rows)
+
+
+def test_the_audit_names_all_leaking_patients_and_says_that_no_images_are_there(root, rows):
+    audit = audit_cbis_ddsm(root)
+    [note] = audit.by_kind("note")["leaking patients"]
+    assert note.startswith(f"{LEAKING} patients are in a training table of one kind and the test table of the other: ")
+    quirks = audit.by_kind("quirk")["patient in a training and a test table"]
+    assert len(quirks) == LEAKING
+    for patient in find_leaking(rows):
+        assert patient in note
+    assert audit.by_kind("note")["release"] == ["3,568 rows and 1,566 patients, as in the official release"]
+    assert audit.by_kind("note")["rows of the tables"] == [
+        "mass train 1,318, mass test 378, calcification train 1,546, calcification test 326"
+    ]
+    assert audit.by_kind("fault").keys() == {"no images"}
