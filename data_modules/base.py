@@ -66,6 +66,8 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
 
     name: str
     """The set's name in messages."""
+    needs_labels: bool = True
+    """Whether cases without a label are refused where there is something to learn or to test."""
 
     def __init__(
         self,
@@ -151,7 +153,7 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
         for split in needed:
             if not splits[split]:
                 raise TableError(f"{sources[split]}: no case in it, but the {split} split is needed")
-            if stage != "predict":
+            if stage != "predict" and self.needs_labels:
                 check_labelled(splits[split])
             self._located[split] = self._locate(splits[split])
         self.splits |= {str(split): cases for split, cases in splits.items()}

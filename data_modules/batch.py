@@ -42,3 +42,49 @@ class ClassificationBatch(TypedDict):
     group_id: list[str]
     units: NotRequired[dict[str, list[str]]]
     """B ids by kind (breast, exam), the smaller kind first; missing where the set has none."""
+
+
+class ImageTextSample(TypedDict):
+    """An image, a second view of it or of its study, and its caption."""
+
+    image: Tensor
+    """(3, H, W) float32, RGB in [0, 1]."""
+    second_image: Tensor
+    """As ``image``: another image of the same study or breast, or the same image augmented anew."""
+    sentences: list[str]
+    """The caption, one sentence or more."""
+    same_breast: bool
+    """Whether the second image shows the breast of the first."""
+    label: int
+    """Class, -1 where it is unknown."""
+    case_id: str
+    group_id: str
+    units: dict[str, str]
+    """Breast and exam of ``image``."""
+
+
+class ImageTextBatch(TypedDict):
+    """B samples; T tokens and S sentences as the longest caption of the batch has."""
+
+    image: Tensor
+    """(B, 3, H, W) float32, RGB in [0, 1]."""
+    second_image: Tensor
+    """As ``image``; row i belongs to row i."""
+    input_ids: Tensor
+    """(B, T) int64, padded on the right."""
+    attention_mask: Tensor
+    """(B, T) int64, 1 for a token, 0 for padding."""
+    sentence_positions: Tensor
+    """(B, S) int64: where in ``input_ids`` each sentence's separator is; padded with -1."""
+    same_breast: Tensor
+    """(B,) bool."""
+    label: Tensor
+    """(B,) int64, -1 where it is unknown."""
+    caption: list[str]
+    """The text, for figures and for counting those that are alike."""
+    cut_captions: int
+    """Captions that were too long and lost sentences."""
+    case_id: list[str]
+    group_id: list[str]
+    units: dict[str, list[str]]
+    """B ids by kind: breast, exam."""

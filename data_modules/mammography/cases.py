@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_modules.cases import Case, CaseColumns, ImageFile
+from data_modules.errors import TableError
 
 UNKNOWN = -1
 """In the column of labels."""
@@ -121,14 +122,14 @@ class CaseTable(CaseColumns):
     ) -> None:
         self.root = root
         self.source = source
+        self.ids = case_ids
         self.groups = groups
         self.label_codes = labels
         self.files = dict(files)
         self.units = dict(units)
-        self._case_ids = case_ids
 
     def __len__(self) -> int:
-        return len(self._case_ids)
+        return len(self.ids)
 
     @overload
     def __getitem__(self, index: int) -> Case: ...
@@ -143,7 +144,7 @@ class CaseTable(CaseColumns):
             for name, files in self.files.items()
             if (paths := files.of(row))
         }
-        label, case_id = int(self.label_codes[row]), self._case_ids[row]
+        label, case_id = int(self.label_codes[row]), self.ids[row]
         return Case(
             case_id=case_id,
             group_id=self.groups[row],
@@ -166,7 +167,7 @@ class CaseTable(CaseColumns):
     @property
     def case_ids(self) -> list[str]:
         """The id of every case."""
-        return self._case_ids[:]
+        return self.ids[:]
 
     def has_any(self, modalities: Sequence[str]) -> NDArray[np.bool_]:
         """(N,): whether a case has an image of one of some modalities."""
@@ -180,9 +181,35 @@ class CaseTable(CaseColumns):
         return CaseTable(
             root=self.root,
             source=self.source,
-            case_ids=self._case_ids.take(rows),
+            case_ids=self.ids.take(rows),
             groups=self.groups.take(rows),
             labels=self.label_codes[rows],
             files={name: files.take(rows) for name, files in self.files.items()},
             units={kind: names.take(rows) for kind, names in self.units.items()},
         )
+
+
+def keep_with(cases: CaseTable, *, modalities: Sequence[str], allow_missing: bool) -> CaseTable:
+    """The cases that have at least one of the modalities.
+
+    Args:
+        cases: With all modalities.
+        modalities: Those to read.
+        allow_missing: Whether a case may lack some of them.
+
+    Returns:
+        ``cases`` itself where none is left out.
+
+    Raises:
+        TableError: If a case lacks one and may not.
+    """
+    for modality in () if allow_missing else modalities:
+        lacking = np.flatnonzero(~cases.has_any([modality]))
+        if len(lacking):
+            case = cases[int(lacking[0])]
+            raise TableError(
+                f"{case.where}: case {case.case_id!r} has no {modality} ({len(lacking)} such cases in all); complete "
+                "the set, or set allow_missing: true"
+            )
+    has = cases.has_any(modalities)
+    return cases if has.all() else cases.take(np.flatnonzero(has))
