@@ -13,7 +13,7 @@ BORDER = 0.8
 BORDER_SHARE = 0.6
 """Part of a row or column at the edge that has to be so bright. On a real film the chest wall has 0.4, the borders 0.65
 to 1; a breast's own edges end in air."""
-BORDER_BLUR = 0.015
+BORDER_BLUR = 0.02
 """Part of the side that goes with a border that was found: it fades over some rows."""
 BORDER_DROP = 0.6
 """Behind a border it gets darker than this part of it at once; muscle at the chest wall, as bright, goes on."""
