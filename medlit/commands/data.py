@@ -34,6 +34,12 @@ class DataSet:
     """Of ``check``, beside those of every set."""
 
 
+def _mammography(title: str, name: str) -> DataSet:
+    """One of the four sets that are prepared before they are trained on."""
+    audit = ("data_modules.mammography.audit", f"audit_{name}")
+    return DataSet(title, audit, f"data_modules.synthetic.{name}", ("read",))
+
+
 SETS = {
     "derm7pt": DataSet(
         "Derm7pt", ("data_modules.skin.audit", "audit_derm7pt"), "data_modules.synthetic.derm7pt", ("target",)
@@ -44,6 +50,10 @@ SETS = {
     "mrnet": DataSet(
         "MRNet", ("data_modules.knee.audit", "audit_mrnet"), "data_modules.synthetic.mrnet", ("allow_missing",)
     ),
+    "embed": _mammography("EMBED", "embed"),
+    "rsna_mammo": _mammography("RSNA-Mammo", "rsna_mammo"),
+    "vindr_mammo": _mammography("VinDr-Mammo", "vindr_mammo"),
+    "cbis_ddsm": _mammography("CBIS-DDSM", "cbis_ddsm"),
 }
 """By the name on the command line."""
 
@@ -77,8 +87,8 @@ def main(args: list[str]) -> int:
     given = {name: getattr(options, name) for name in known if getattr(options, name) is not None}
     for name in given:
         if name not in SETS[options.set].options:
-            owner = next(other for other, data_set in SETS.items() if name in data_set.options)
-            parser.error(f"--{name} is an option of {owner} alone")
+            owners = ", ".join(other for other, data_set in SETS.items() if name in data_set.options)
+            parser.error(f"--{name} is an option of {owners} alone")
     return _check(options.set, options.root, options=given, most=options.most)
 
 
@@ -192,6 +202,12 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         default=None,
         help="mrnet: an exam may lack a plane, as with the data's setting of that name; its gap is a quirk then",
+    )
+    check.add_argument(
+        "--read",
+        type=_count,
+        help="mammography sets: how many images to read whole, evenly spaced; the others are only looked for. A "
+        "prepared set has read them all (default: the audit's own)",
     )
     check.add_argument("--most", type=_count, default=20, help="findings of a kind to list, 0 for all (default: 20)")
     synth = verbs.add_parser(

@@ -19,10 +19,16 @@ def test_a_look_alike_is_written_and_found_sound(root, capsys):
     assert "Sound: nothing to mend" in said
 
 
-@pytest.mark.parametrize("name", data.SETS)
+MAMMOGRAPHY = ("embed", "rsna_mammo", "vindr_mammo", "cbis_ddsm")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in MAMMOGRAPHY else name for name in data.SETS]
+)
 def test_of_every_set_a_look_alike_is_written_and_found_sound(name, tmp_path, capsys):
     root = tmp_path / "set"
-    assert data.main(["synth", name, "--root", str(root), "--cases", "20"]) == 0
+    size = ("--img_size", "128") if name in MAMMOGRAPHY else ()
+    assert data.main(["synth", name, "--root", str(root), "--cases", "20", *size]) == 0
     assert f"medlit data check {name} --root {root}" in capsys.readouterr().out
     assert data.main(["check", name, "--root", str(root)]) == 0
     said = capsys.readouterr().out
@@ -36,6 +42,7 @@ def test_of_every_set_a_look_alike_is_written_and_found_sound(name, tmp_path, ca
         ("mrnet", ("--target", "streaks"), "derm7pt"),
         ("derm7pt", ("--split", "A"), "mmc_amd"),
         ("mmc_amd", ("--allow_missing",), "mrnet"),
+        ("mrnet", ("--read", "3"), "embed, rsna_mammo, vindr_mammo, cbis_ddsm"),
     ],
 )
 def test_an_option_of_another_set_is_refused(name, option, owner, capsys):
