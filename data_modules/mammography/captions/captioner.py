@@ -84,6 +84,8 @@ class Captioner:
         self.mask_probability = mask_probability
         self.masked = tuple(masked)
         self.hides_side = one_sided and side_text == "consistent"
+        self._compositions = {number: self._composition(number) for number in DENSITIES}
+        self._impressions = {number: self._impression(number) for number in BIRADS}
 
     def sentences(self, row: Row, generator: np.random.Generator | None = None) -> list[str]:
         """The caption of an image.
@@ -98,12 +100,12 @@ class Captioner:
         Raises:
             TableError: If a code of the row has no meaning.
         """
-        words = self._metadata(row, generator)
+        density, birads = _whole(row.get("density")), _whole(row.get("birads"))
         return [
-            *self._about(words),
-            *self._composition(_whole(row.get("density"))),
+            *self._about(self._metadata(row, generator)),
+            *(() if density is None else self._compositions.get(density) or self._composition(density)),
             *self._findings(row),
-            *self._impression(_whole(row.get("birads"))),
+            *(() if birads is None else self._impressions.get(birads) or self._impression(birads)),
         ]
 
     def class_captions(self, target: ClassTarget, row: Row | None = None) -> list[ClassCaption]:
@@ -126,11 +128,11 @@ class Captioner:
         """
         about = self._about(self._metadata(row or {}, None))
         if target == "birads":
-            return [ClassCaption(number, [*about, *self._impression(number)]) for number in BIRADS]
+            return [ClassCaption(number, [*about, *self._impressions[number]]) for number in BIRADS]
         if target == "density":
-            return [ClassCaption(number - 1, [*about, *self._composition(number)]) for number in DENSITIES]
+            return [ClassCaption(number - 1, [*about, *self._compositions[number]]) for number in DENSITIES]
         if target == "cancer":
-            return [ClassCaption(label, [*about, *self._impression(number)]) for number, label in CANCER.items()]
+            return [ClassCaption(label, [*about, *self._impressions[number]]) for number, label in CANCER.items()]
         raise DataSettingsError(f"target: no captions for {target!r}; {nearest(str(target), get_args(ClassTarget))}")
 
     def _metadata(self, row: Row, generator: np.random.Generator | None) -> dict[str, str]:
@@ -164,9 +166,7 @@ class Captioner:
             *fill("image", words),
         ]
 
-    def _composition(self, number: int | None) -> list[str]:
-        if number is None:
-            return []
+    def _composition(self, number: int) -> list[str]:
         density = density_category(number)
         words = {"density": density.letter, "composition": density.composition, "sensitivity": density.sensitivity}
         note = self.style.fill("sensitivity", words) if density.sensitivity else []
@@ -185,9 +185,7 @@ class Captioner:
                 found += self.style.fill(section, {first: known(_text(one)), second: words})
         return found or self.style.fill("no_finding", {})
 
-    def _impression(self, number: int | None) -> list[str]:
-        if number is None:
-            return []
+    def _impression(self, number: int) -> list[str]:
         category = birads_category(number)
         words = {"birads": str(number), "meaning": category.meaning, "advice": category.advice}
         return [*self.style.fill("impression", words), *self.style.fill("assessment", words)]
