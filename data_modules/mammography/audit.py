@@ -48,14 +48,16 @@ def audit_embed(root: str | Path, *, read: int = MOST_READ, track: Track = iter)
     root = Path(root)
     audit = _begin(embed.SET, root)
     try:
-        note_mixed_types(audit, root)
-        samples = embed.read_samples(root)
+        tables = embed_files.read_tables(root, rules=embed.DEFAULT)
+        note_mixed_types(audit, tables)
+        files = (tables.metadata_file, tables.clinical_file)
+        samples = embed.make_samples(tables.metadata, tables.clinical, legend=tables.legend, files=files)
     except (TableError, UnsafePathError) as error:
         audit.add("fault", "table that cannot be used", [str(error)])
         return audit
     images, exams = samples.frame.height + sum(samples.dropped.values()), samples.frame["exam_id"].n_unique()
     _compare_with_release(audit, embed.SET, {"images": images, "exams": exams})
-    named = released_files(root)
+    named = released_files(tables, rules=embed.DEFAULT)
     _finish(
         audit, embed.SET, samples, root, target="birads", folder=embed_files.IMAGES, read=read, track=track,
         is_named=lambda path: _bare(path) in named,

@@ -19,7 +19,7 @@ def rsna_rows(patients=6):
                     "image_id": 462822612 + 10 * number + position,
                     "laterality": side,
                     "view": view,
-                    "age": f"{50 + number}.0",
+                    "age": f"{50 + number % 40}.0",
                     "cancer": cancer,
                     "biopsy": cancer,
                     "invasive": cancer,
