@@ -18,10 +18,15 @@ class PredictionWriter(Callback):
 
     The names differ so that predictions of other data never take the place of the test's.
 
-    Columns: ``case_id``, ``group_id``, ``label`` (class id, empty where unknown; multi-label: ``label_<class>``),
+    Columns: ``case_id``, ``group_id``, ``<unit>_id`` of what the case is part of (``breast_id``, ``exam_id``) where the
+    data say so, ``label`` (class id, empty where unknown; multi-label: ``label_<class>``),
     ``prob_<class>``, ``logit_<class>``, the same of each modality as ``<modality>_prob_<class>`` and
     ``<modality>_logit_<class>`` (Early Intervention: steered by the others), ``gate_<modality>``. Probabilities are the
     softmax over classes, for multi-label sets the sigmoid. Columns of a modality are empty where a case lacks it.
+
+    Where cases are parts of units, each kind has a table beside it, ``predictions_test_breast.<format>``, with answers
+    and labels put together as in `medlit.tasks.units`: ``breast_id``, the ids of larger units, ``group_id``, ``label``,
+    ``prob_<class>``, and the number of its cases, ``num_cases``.
 
     A test with fewer modalities leaves its table in ``subsets_test.md``; a test without takes an earlier one away, for
     it would stand beside the predictions of another test.
@@ -38,7 +43,8 @@ class PredictionWriter(Callback):
         self._write(trainer, pl_module, "predictions_test")
         if not _keeps(trainer) or not isinstance(pl_module, ClassificationTask):
             return
-        table, subsets = Path(trainer.default_root_dir) / SUBSETS, pl_module.subsets
+        table, figures = Path(trainer.default_root_dir) / SUBSETS, pl_module.figures
+        subsets = None if figures is None else figures.subsets
         if subsets is None:
             table.unlink(missing_ok=True)
         else:
@@ -52,16 +58,27 @@ class PredictionWriter(Callback):
     def _write(self, trainer: Trainer, task: LightningModule, stem: str) -> None:
         if not _keeps(trainer) or not isinstance(task, ClassificationTask) or task.case_results is None:
             return
+        folder = Path(trainer.default_root_dir)
+        path = folder / f"{stem}.{self.format}"
+        rows = self._write_table(path, prediction_columns(task, task.case_results))
+        print(f"{rows} predictions: {path}")
+        tables = {folder / f"{stem}_{kind}.{self.format}": unit_columns(task, kind) for kind in task.units}
+        for stale in set(folder.glob(f"{stem}_*.{self.format}")) - set(tables):
+            stale.unlink()  # of other data, whose cases were part of other units
+        for path, columns in tables.items():
+            self._write_table(path, columns)
+
+    def _write_table(self, path: Path, columns: dict[str, Any]) -> int:
+        """Write columns, and say how many rows they have."""
         import polars as pl  # here, after all loaders: a fork after polars was used hangs
 
-        columns = prediction_columns(task, task.case_results)
-        ids = ("case_id", "group_id")
-        kinds: dict[str, type[pl.DataType]] = {name: pl.Float32 for name in columns if name not in ids}
-        kinds |= {name: pl.Int64 for name in columns if name == "label" or name.startswith("label_")}
+        texts = {name for name, values in columns.items() if isinstance(values[0], str)}
+        whole = {name for name in columns if name in ("label", "num_cases") or name.startswith("label_")}
+        kinds: dict[str, type[pl.DataType]] = {name: pl.Float32 for name in columns if name not in texts}
+        kinds |= dict.fromkeys(whole, pl.Int64)
         table = pl.DataFrame(columns, schema_overrides=kinds)  # of its type even where all are empty
-        path = Path(trainer.default_root_dir) / f"{stem}.{self.format}"
         write_whole(path, table.write_parquet if self.format == "parquet" else partial(table.write_csv))
-        print(f"{len(table)} predictions: {path}")
+        return len(table)
 
 
 def _keeps(trainer: Trainer) -> bool:
@@ -72,7 +89,8 @@ def _keeps(trainer: Trainer) -> bool:
 def prediction_columns(task: ClassificationTask, results: CaseResults) -> dict[str, Any]:
     """The table, by column; see `PredictionWriter`."""
     columns: dict[str, Any] = {"case_id": results.case_id, "group_id": results.group_id}
-    columns |= _labels(task, results)
+    columns |= {f"{kind}_id": ids for kind, ids in results.units.items()}
+    columns |= _labels(task, results.label, rows=len(results.case_id))
     answer, *_ = results.logits
     others = [name for name in task.modalities if name in results.logits and name != answer]
     for head, prefix in [(answer, ""), *((name, f"{name}_") for name in others)]:
@@ -86,6 +104,17 @@ def prediction_columns(task: ClassificationTask, results: CaseResults) -> dict[s
     return columns
 
 
+def unit_columns(task: ClassificationTask, kind: str) -> dict[str, Any]:
+    """The table of a kind of unit, by column; see `PredictionWriter`."""
+    units = task.units[kind]
+    columns: dict[str, Any] = {f"{kind}_id": units.unit_id}
+    columns |= {f"{larger}_id": ids for larger, ids in units.within.items()}
+    columns |= {"group_id": units.group_id} | _labels(task, units.label, rows=len(units.unit_id))
+    for index, name in enumerate(task.class_names):
+        columns[f"prob_{name}"] = units.probabilities[:, index].float().numpy()
+    return columns | {"num_cases": units.num_cases}
+
+
 def _of_present(task: ClassificationTask, results: CaseResults, head: str, values: Tensor) -> Any:
     """A column (N,) of a head, None where a case lacks its modality."""
     if results.present is None or head not in task.modalities:
@@ -96,13 +125,13 @@ def _of_present(task: ClassificationTask, results: CaseResults, head: str, value
     return [value if there else None for value, there in zip(values.tolist(), present.tolist(), strict=True)]
 
 
-def _labels(task: ClassificationTask, results: CaseResults) -> dict[str, list[int | None]]:
+def _labels(task: ClassificationTask, label: Tensor | None, *, rows: int) -> dict[str, list[int | None]]:
     """Class ids, None where unknown."""
-    if results.label is None:
-        return {"label": [None] * len(results.case_id)}
-    if results.label.ndim == 1:
-        return {"label": [None if value == UNKNOWN_LABEL else int(value) for value in results.label.tolist()]}
+    if label is None:
+        return {"label": [None] * rows}
+    if label.ndim == 1:
+        return {"label": [None if value == UNKNOWN_LABEL else int(value) for value in label.tolist()]}
     return {
-        f"label_{name}": [None if value != value else int(value) for value in results.label[:, index].tolist()]
+        f"label_{name}": [None if value != value else int(value) for value in label[:, index].tolist()]
         for index, name in enumerate(task.class_names)
     }

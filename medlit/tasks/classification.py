@@ -24,10 +24,11 @@ from medlit.tasks.checks import (
     refuse_non_finite_loss,
 )
 from medlit.tasks.fidelity import Fidelity, as_written, validate_before_training
-from medlit.tasks.figures import SubsetFigures, absent_counts, head_figures, show_test, subset_figures
-from medlit.tasks.results import CaseResults, gather
+from medlit.tasks.figures import SetFigures, set_figures
+from medlit.tasks.results import CaseResults, gather, rows_of
 from medlit.tasks.schedules import scheduler_config
-from medlit.tasks.subsets import proper_subsets, subset_answers
+from medlit.tasks.subsets import subset_answers
+from medlit.tasks.units import UnitResults, severity_of, unit_results
 
 ModelFactory = Callable[[list[str], int, int], AdaptedClassifier]
 """Called as ``model(modalities=..., num_classes=..., img_size=...)``."""
@@ -41,7 +42,8 @@ class ClassificationTask(LightningModule, ABC):
     Evaluation collects the logits of every case, gathers them over all processes and computes loss and metrics once,
     on the whole set: the figures do not depend on the batch size or the number of processes. They are logged as
     ``val/map``, ``test/auroc``, ... for the model's answer and ``val/<head>/map``, ... for its other heads; figures of
-    a single class for the answer, in the test for every head. The rows stay in `case_results`.
+    a single class for the answer, in the test for every head. The rows stay in `case_results`. Where the data say what
+    their cases are parts of, ``test/breast/auroc``, ``test/exam/auroc``, ... are those of the answers put together.
 
     Args:
         modalities: Names of the modalities, in order; from the data.
@@ -66,10 +68,12 @@ class ClassificationTask(LightningModule, ABC):
 
     case_results: CaseResults | None
     """Rows of the last validation, test or prediction, the same on every process."""
-    figures: dict[str, dict[str, float]]
-    """Metrics of the last validation or test, by head."""
-    subsets: SubsetFigures | None
-    """The same of the answers from fewer modalities; None without ``test_subsets``."""
+    figures: SetFigures | None
+    """Metrics of the last validation or test."""
+    units: dict[str, UnitResults]
+    """Answers for what the cases are parts of (breast, exam), by kind, of the last validation, test or prediction."""
+    class_severity: list[int] | None
+    """Class ids from the least to the most severe; from the data."""
 
     def __init__(
         self,
@@ -108,7 +112,8 @@ class ClassificationTask(LightningModule, ABC):
         self.loss = loss()
         self.training_loss = self.loss
         self.strict_loading = False  # a checkpoint has the trained part alone; on_load_checkpoint checks it strictly
-        self.case_results, self.figures, self.subsets = None, {}, None
+        self.case_results, self.figures = None, None
+        self.units, self.class_severity = {}, None
         self._batches: list[CaseResults] = []
 
     @abstractmethod
@@ -134,9 +139,10 @@ class ClassificationTask(LightningModule, ABC):
     # Training
 
     def setup(self, stage: str) -> None:
-        """Take from the data what a loss needs: kind of labels, class weights."""
+        """Take from the data what losses and figures need: kind of labels, order of severity, class weights."""
         datamodule = getattr(self.trainer, "datamodule", None)
         self.multi_label = bool(getattr(datamodule, "multi_label", self.multi_label))
+        self.class_severity = severity_of(datamodule, num_classes=len(self.class_names))
         if stage == "fit" and self.use_class_weights:
             weights = getattr(datamodule, "class_weights", None)
             if weights is None:
@@ -215,9 +221,9 @@ class ClassificationTask(LightningModule, ABC):
         self._evaluate("test")
 
     def on_test_end(self) -> None:
-        """Print a row per head, the model's answer first; then a row per subset of the modalities."""
-        if self.trainer.is_global_zero and self.case_results is not None:
-            show_test(self.case_results, self.modalities, figures=self.figures, subsets=self.subsets)
+        """Print a row per head and kind of unit, the model's answer first; then a row per subset of the modalities."""
+        if self.trainer.is_global_zero and self.figures is not None:
+            self.figures.show()
 
     def on_predict_epoch_end(self) -> None:
         """Rows of every case that was predicted."""
@@ -226,15 +232,7 @@ class ClassificationTask(LightningModule, ABC):
     def _collect(self, batch: ClassificationBatch) -> CaseResults:
         """Evaluate a batch and keep its rows on the CPU, in float32."""
         output = self(batch["images"], batch["image_mask"])
-        label, gate, present = batch.get("label"), self.gate_weights(output), self.presence(output)
-        rows = CaseResults(
-            case_id=list(batch["case_id"]),
-            group_id=list(batch["group_id"]),
-            label=None if label is None else label.cpu(),
-            logits={head: logits.detach().float().cpu() for head, logits in self.heads(output).items()},
-            gate=None if gate is None else gate.detach().float().cpu(),
-            present=None if present is None else present.cpu(),
-        )
+        rows = rows_of(batch, self.heads(output), gate=self.gate_weights(output), present=self.presence(output))
         self._batches.append(rows)
         return rows
 
@@ -245,6 +243,7 @@ class ClassificationTask(LightningModule, ABC):
             raise ConfigurationError(f"there are no cases to {stage}; is the split empty?")
         refuse_non_finite_logits(results, when=f"{stage} at {self._when}")
         self.case_results = results
+        self.units = unit_results(results, multi_label=self.multi_label, severity=self.class_severity)
         return results
 
     def _evaluate(self, stage: Stage) -> None:
@@ -258,17 +257,15 @@ class ClassificationTask(LightningModule, ABC):
         self._log(f"{stage}/", named, in_bar="loss")
         if unlabelled := len(results.case_id) - len(known.case_id):
             self._log(f"{stage}/", {"cases_without_label": float(unlabelled)})
-        known = as_written(known) if stage == "test" and self.fidelity == "code" else known
-        self.figures = head_figures(known, self.modalities, class_names=self.class_names, every_head=stage == "test")
-        for index, (head, figures) in enumerate(self.figures.items()):
-            self._log(f"{stage}/" if index == 0 else f"{stage}/{head}/", figures, in_bar="map" if index == 0 else None)
-        for modality, count in absent_counts(known, self.modalities).items():
-            self._log(f"{stage}/{modality}/", {"absent": float(count)})
-        self.subsets = subset_figures(known, self.modalities, whole=next(iter(self.figures.values())))
-        if self.subsets:
-            for subset in proper_subsets(self.modalities):
-                cases = {"cases": float(self.subsets.cases[subset])}
-                self._log(f"test/subset/{subset}/", self.subsets.figures[subset] | cases)
+        self.figures = set_figures(
+            as_written(known) if stage == "test" and self.fidelity == "code" else known,
+            self.modalities,
+            units=self.units,
+            class_names=self.class_names,
+            every_head=stage == "test",
+        )
+        for prefix, figures in self.figures.by_prefix():
+            self._log(f"{stage}/{prefix}", figures, in_bar=None if prefix else "map")
 
     def _log(self, prefix: str, figures: dict[str, float], *, in_bar: str | None = None) -> None:
         # All processes hold the same value; sync_dist spares Lightning's warning that they may differ.

@@ -1,6 +1,6 @@
-"""Figures of a whole set from its rows: by head, and by subset of the modalities."""
+"""Figures of a whole set from its rows: by head, by kind of unit, and by subset of the modalities."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -10,6 +10,7 @@ from medlit.metrics import classification_metrics
 from medlit.report.table import markdown_table, result_table
 from medlit.tasks.results import CaseResults
 from medlit.tasks.subsets import ALL_UP_TO, proper_subsets
+from medlit.tasks.units import UnitResults
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,73 @@ class SubsetFigures:
     def markdown(self) -> str:
         """Title and table."""
         return f"{self.title}\n\n{markdown_table(self.figures, cases=self.cases)}\n"
+
+
+@dataclass(frozen=True)
+class SetFigures:
+    """All that a validation or a test says of a set."""
+
+    cases: int
+    """How many have a label."""
+    heads: dict[str, dict[str, float]]
+    """Metrics by head, the model's answer first."""
+    units: dict[str, dict[str, float]]
+    """Metrics by kind of unit (breast, exam)."""
+    absent: dict[str, int]
+    """How many cases lack a modality, by its name."""
+    subsets: SubsetFigures | None
+    """What comes of fewer modalities; None where it was not asked for."""
+
+    def by_prefix(self) -> Iterator[tuple[str, dict[str, float]]]:
+        """What is logged, with what stands before its names; the answer's metrics first, with nothing."""
+        for index, (head, metrics) in enumerate(self.heads.items()):
+            yield f"{head}/" if index else "", metrics
+        for kind, metrics in self.units.items():
+            yield f"{kind}/", metrics
+        for modality, count in self.absent.items():
+            yield f"{modality}/", {"absent": float(count)}
+        if self.subsets:
+            *proper, _ = self.subsets.figures  # the last is the answer from all modalities
+            for subset in proper:
+                cases = {"cases": float(self.subsets.cases[subset])}
+                yield f"subset/{subset}/", self.subsets.figures[subset] | cases
+
+    def show(self) -> None:
+        """Print what came of a test: a row per head and kind of unit, then the table of fewer modalities."""
+        console = Console()
+        counts = [f"{count} without {name}" for name, count in self.absent.items()]
+        counts += [f"{int(metrics.get('units', 0))} by {kind}" for kind, metrics in self.units.items()]
+        rows = self.heads | {f"by {kind}": metrics for kind, metrics in self.units.items()}
+        console.print(result_table(rows, title=", ".join([f"test, {self.cases} cases", *counts])))
+        if self.subsets:
+            console.print(result_table(self.subsets.figures, title=self.subsets.title, cases=self.subsets.cases))
+
+
+def set_figures(
+    results: CaseResults,
+    modalities: Sequence[str],
+    *,
+    units: Mapping[str, UnitResults],
+    class_names: Sequence[str],
+    every_head: bool,
+) -> SetFigures:
+    """All figures of a set.
+
+    Args:
+        results: Rows with labels.
+        modalities: Those of the model.
+        units: Answers for what the cases are parts of, by kind.
+        class_names: For figures of a single class.
+        every_head: Whether other heads than the answer have those too.
+    """
+    heads = head_figures(results, modalities, class_names=class_names, every_head=every_head)
+    return SetFigures(
+        cases=len(results.case_id),
+        heads=heads,
+        units={kind: unit.figures(class_names) for kind, unit in units.items()},
+        absent=absent_counts(results, modalities),
+        subsets=subset_figures(results, modalities, whole=next(iter(heads.values()))),
+    )
 
 
 def head_figures(
@@ -77,28 +145,6 @@ def absent_counts(results: CaseResults, modalities: Sequence[str]) -> dict[str, 
         return {}
     counts = zip(modalities, (~results.present).sum(dim=0).tolist(), strict=True)
     return {modality: count for modality, count in counts if count}
-
-
-def show_test(
-    results: CaseResults,
-    modalities: Sequence[str],
-    *,
-    figures: dict[str, dict[str, float]],
-    subsets: SubsetFigures | None,
-) -> None:
-    """Print what came of a test.
-
-    Args:
-        results: Rows of the test.
-        modalities: Those of the model.
-        figures: Metrics by head.
-        subsets: The second table, or None.
-    """
-    console = Console()
-    absent = [f"{count} without {name}" for name, count in absent_counts(results, modalities).items()]
-    console.print(result_table(figures, title=", ".join([f"test, {len(results.case_id)} cases", *absent])))
-    if subsets:
-        console.print(result_table(subsets.figures, title=subsets.title, cases=subsets.cases))
 
 
 def _figures(logits: Tensor, label: Tensor | None, class_names: Sequence[str] | None) -> dict[str, float]:

@@ -1,11 +1,13 @@
 """What evaluation yields, a row per case: collected by batch, gathered over processes, in the order of the table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, distributed
+
+from data_modules.batch import ClassificationBatch
 
 T = TypeVar("T")
 
@@ -33,6 +35,8 @@ class CaseResults:
     and every case has it."""
     subsets: dict[str, Tensor] = field(default_factory=dict)
     """By subset of the modalities (``clinic+derm``), (N, C) logits of the answer from these alone."""
+    units: dict[str, list[str]] = field(default_factory=dict)
+    """What each case is a part of, N ids by kind (breast, exam), the smaller kind first."""
 
     @property
     def answer(self) -> Tensor:
@@ -50,6 +54,7 @@ class CaseResults:
             gate=None if self.gate is None else self.gate[index],
             present=None if self.present is None else self.present[index],
             subsets={subset: logits[index] for subset, logits in self.subsets.items()},
+            units={kind: [ids[row] for row in rows] for kind, ids in self.units.items()},
         )
 
     def labelled(self) -> "CaseResults":
@@ -70,6 +75,29 @@ class CaseResults:
         """(N, C) float64: softmax over classes, or the sigmoid of each label."""
         logits = self.logits[head].double()
         return logits.sigmoid() if multi_label else logits.softmax(dim=1)
+
+
+def rows_of(
+    batch: ClassificationBatch, heads: Mapping[str, Tensor], *, gate: Tensor | None, present: Tensor | None
+) -> CaseResults:
+    """The rows of a batch, on the CPU and in float32.
+
+    Args:
+        batch: B cases.
+        heads: Logits (B, C) by head, the model's answer first.
+        gate: (B, M) weights of the modalities, or None.
+        present: (B, M) bool, or None.
+    """
+    label = batch.get("label")
+    return CaseResults(
+        case_id=list(batch["case_id"]),
+        group_id=list(batch["group_id"]),
+        label=None if label is None else label.cpu(),
+        logits={head: logits.detach().float().cpu() for head, logits in heads.items()},
+        gate=None if gate is None else gate.detach().float().cpu(),
+        present=None if present is None else present.cpu(),
+        units=dict(batch.get("units", {})),
+    )
 
 
 def join(parts: Sequence[CaseResults]) -> CaseResults:
@@ -96,6 +124,7 @@ def join(parts: Sequence[CaseResults]) -> CaseResults:
         gate=None if parts[0].gate is None else torch.cat([cast(Tensor, part.gate) for part in parts]),
         present=None if parts[0].present is None else torch.cat([cast(Tensor, part.present) for part in parts]),
         subsets={subset: torch.cat([part.subsets[subset] for part in parts]) for subset in parts[0].subsets},
+        units={kind: [name for part in parts for name in part.units[kind]] for kind in parts[0].units},
     )
 
 

@@ -61,6 +61,35 @@ def test_a_case_without_label_among_others_has_an_empty_one(tmp_path):
     assert [case for case, label in enumerate(labels) if label is None] == [2, 12]
 
 
+@pytest.mark.parametrize("format", ["parquet", "csv"])
+def test_units_have_a_table_each_and_their_ids_in_that_of_the_cases(format, tmp_path):
+    task = unimodal()
+    runner(tmp_path, format).test(task, datamodule=TinyDataModule(units=True), verbose=False)
+    read = pl.read_parquet if format == "parquet" else pl.read_csv
+    cases = read(tmp_path / f"predictions_test.{format}")
+    assert cases.columns == ["case_id", "group_id", "breast_id", "exam_id", "label", *ANSWER]
+    probabilities = [f"prob_{name}" for name in CLASSES]
+    breasts = read(tmp_path / f"predictions_test_breast.{format}")
+    assert breasts.columns == ["breast_id", "exam_id", "group_id", "label", *probabilities, "num_cases"]
+    assert breasts["num_cases"].to_list() == [2] * 6 + [1]
+    means = cases.group_by("breast_id", maintain_order=True).agg(pl.col("label").max(), pl.col(probabilities).mean())
+    assert breasts["label"].to_list() == means["label"].to_list()
+    assert np.allclose(breasts.select(probabilities), means.select(probabilities), atol=1e-6)
+    exams = read(tmp_path / f"predictions_test_exam.{format}")
+    assert exams.columns == ["exam_id", "group_id", "label", *probabilities, "num_cases"]
+    assert exams["num_cases"].to_list() == [4, 4, 4, 1]
+    assert exams["group_id"].to_list() == ["g0", "g1", "g2", "g3"]
+
+
+def test_tables_of_units_go_with_their_test(tmp_path):
+    runner(tmp_path, "csv").test(unimodal(), datamodule=TinyDataModule(units=True), verbose=False)
+    runner(tmp_path, "csv").predict(unimodal(), datamodule=TinyDataModule(units=True, labelled=False))
+    runner(tmp_path, "csv").test(unimodal(), datamodule=TinyDataModule(), verbose=False)
+    units = ["predict_test_breast.csv", "predict_test_exam.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["predict_test.csv", *units, "predictions_test.csv"]
+    assert pl.read_csv(tmp_path / "predict_test_exam.csv")["label"].null_count() == 4
+
+
 def test_a_trial_run_writes_nothing(tmp_path):
     trainer(tmp_path, callbacks=[PredictionWriter()], fast_dev_run=True).test(
         unimodal(), datamodule=TinyDataModule(), verbose=False

@@ -34,7 +34,7 @@ def main(folder: Path, devices: int, batch_size: int, precision: str) -> None:
     fitted = {name: float(value) for name, value in runner.callback_metrics.items() if "/" in name}  # not the bar's
     runner.test(task, datamodule=data, ckpt_path=str(folder / "checkpoints/last.ckpt"), weights_only=True)
     tested = {name: float(value) for name, value in runner.callback_metrics.items() if "/" in name}
-    data = TinyDataModule(batch_size=batch_size, labelled=False, lacking=LACKING)
+    data = TinyDataModule(batch_size=batch_size, labelled=False, lacking=LACKING, units=True)
     data.predict_split = "all"
     last = str(folder / "checkpoints/last.ckpt")
     runner.predict(task, datamodule=data, ckpt_path=last, weights_only=True, return_predictions=False)

@@ -79,8 +79,8 @@ def test_a_modality_that_no_case_has_is_without_figures(tmp_path):
     task, figures = run_test(tmp_path, data=TinyDataModule(lacking={"derm": range(13)}))
     assert "test/derm/map" not in figures
     assert figures["test/derm/absent"] == 13
-    assert task.figures["derm"] == task.subsets.figures["derm"] == {}
-    assert task.subsets.cases == {"clinic": 13, "derm": 0, "clinic+derm": 13}
+    assert task.figures.heads["derm"] == task.figures.subsets.figures["derm"] == {}
+    assert task.figures.subsets.cases == {"clinic": 13, "derm": 0, "clinic+derm": 13}
 
 
 # Fewer modalities
@@ -97,16 +97,16 @@ def test_a_subset_is_the_test_of_a_set_with_these_modalities_alone(tested, tmp_p
         assert figures[f"test/subset/{name}/map"] == pytest.approx(expected["test/map"], abs=1e-6)
         assert figures[f"test/subset/{name}/auroc"] == pytest.approx(expected["test/auroc"], abs=1e-6)
         assert figures[f"test/subset/{name}/cases"] == len(data.samples)
-        assert alone.subsets is None
-    assert task.subsets.cases == {"clinic": 12, "derm": 10, "clinic+derm": 13}
-    assert task.subsets.figures["clinic+derm"] == task.figures["fused"]
+        assert alone.figures.subsets is None
+    assert task.figures.subsets.cases == {"clinic": 12, "derm": 10, "clinic+derm": 13}
+    assert task.figures.subsets.figures["clinic+derm"] == task.figures.heads["fused"]
 
 
 def test_the_second_table_is_printed_and_kept(tested):
     text = (tested.folder / "subsets_test.md").read_text()
     assert text.startswith("test with fewer modalities\n\n| | cases | mAP |")
     assert [line.split("|")[1].strip() for line in text.splitlines()[4:]] == ["clinic", "derm", "clinic+derm"]
-    assert f"| clinic | 12 | {tested.task.subsets.figures['clinic']['map']:.3f} |" in text
+    assert f"| clinic | 12 | {tested.task.figures.subsets.figures['clinic']['map']:.3f} |" in text
     assert "test with fewer modalities" in tested.printed
 
 

@@ -39,6 +39,11 @@ def test_two_processes_agree_with_one(tmp_path):
         for column in expected.columns:
             if "prob" in column or column.startswith("gate"):
                 assert found[column].to_list() == pytest.approx(expected[column].to_list(), abs=1e-6)
+    for kind, units in (("breast", 7), ("exam", 4)):
+        expected, found = predictions(one, f"predict_all_{kind}"), predictions(two, f"predict_all_{kind}")
+        assert found[f"{kind}_id"].to_list() == [f"{kind[0]}{unit}" for unit in range(units)]
+        assert found["num_cases"].to_list() == expected["num_cases"].to_list()
+        assert found["prob_MEL"].to_list() == pytest.approx(expected["prob_MEL"].to_list(), abs=1e-6)
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "e
 class TinyDataModule(LightningDataModule):
     """Cases whose class tints the images; an odd number, so that processes have to share unevenly.
 
-    ``lacking`` names the cases without a modality.
+    ``lacking`` names the cases without a modality; ``units`` makes two cases a breast, two breasts an exam.
     """
 
     multi_label = False
@@ -44,6 +44,7 @@ class TinyDataModule(LightningDataModule):
         labelled: bool = True,
         poisoned: bool = False,
         lacking: Mapping[str, Collection[int]] | None = None,
+        units: bool = False,
     ) -> None:
         super().__init__()
         self.batch_size = batch_size
@@ -51,6 +52,9 @@ class TinyDataModule(LightningDataModule):
         self.samples = [sample(index, labelled=labelled) for index in range(cases)]
         if poisoned:
             self.samples[3]["images"]["derm"][:] = float("nan")
+        for index, each in enumerate(self.samples if units else ()):
+            each["units"] = {"breast": f"b{index // 2}", "exam": f"e{index // 4}"}
+            each["group_id"] = f"g{index // 4}"
         for modality, cases_without in (lacking or {}).items():
             for case in cases_without:
                 del self.samples[case]["images"][modality]
