@@ -15,7 +15,7 @@ BORDER_SHARE = 0.6
 to 1; a breast's own edges end in air."""
 BORDER_BLUR = 0.02
 """Part of the side that goes with a border that was found: it fades over some rows."""
-BORDER_DROP = 0.6
+BORDER_DROP = 0.75
 """Behind a border it gets darker than this part of it at once; muscle at the chest wall, as bright, goes on."""
 MAX_BORDER = 0.4
 """Part of a side that the border may take at each end: collimators leave white margins far wider than a film's."""
