@@ -55,8 +55,8 @@ def audit_embed(root: str | Path, *, read: int = MOST_READ, track: Track = iter)
     except (TableError, UnsafePathError) as error:
         audit.add("fault", "table that cannot be used", [str(error)])
         return audit
-    images, exams = samples.frame.height + sum(samples.dropped.values()), samples.frame["exam_id"].n_unique()
-    _compare_with_release(audit, embed.SET, {"images": images, "exams": exams})
+    counts = {"images": tables.metadata.height, "exams": tables.metadata["acc_anon"].n_unique()}
+    _compare_with_release(audit, embed.SET, counts)
     named = released_files(tables, rules=embed.DEFAULT)
     _finish(
         audit, embed.SET, samples, root, target="birads", folder=embed_files.IMAGES, read=read, track=track,

@@ -159,4 +159,20 @@ def _sample(group: Sequence[Abnormality], *, split: str) -> dict[str, Any]:
     }
 
 
-SET = MammographySet(NAME, TITLE, tuple(FILES.values()), read_samples, find_image)
+def read_every_file(root: Path) -> SampleTable:
+    """A sample for each file, films that are in the tables of both kinds twice.
+
+    What is prepared from it suits all of the rules: which file stands for such a film depends on them.
+
+    Args:
+        root: Folder that holds the four tables.
+
+    Raises:
+        DatasetNotFoundError: If one of the tables is not there.
+        UnreadableFileError: If one cannot be read.
+        TableError: If one lacks a column or a row cannot be used.
+    """
+    return read_samples(root, same_film="keep")
+
+
+SET = MammographySet(NAME, TITLE, tuple(FILES.values()), read_every_file, find_image)

@@ -149,7 +149,7 @@ def test_a_patient_of_two_splits_is_put_into_one(tmp_path, policy, images, moved
 
 def test_the_patient_of_two_splits_is_in_the_test_by_default(tmp_path):
     leaking(tmp_path)
-    assert SET.read(tmp_path).frame.equals(read_samples(tmp_path, leaking_patients="test").frame)
+    assert read_samples(tmp_path).frame.equals(read_samples(tmp_path, leaking_patients="test").frame)
 
 
 def both_kinds(root):
@@ -171,6 +171,14 @@ def test_or_two_where_that_is_asked_for(tmp_path):
     own = samples.frame.filter(pl.col("patient_id") == "P_00001")
     assert own.select("birads", "cancer").rows() == [(2, 0), (4, 1)]
     assert samples.touched == {}
+
+
+@pytest.mark.parametrize("kind", ["all", "mass", "calcification"])
+def test_what_is_prepared_holds_the_images_of_every_rule(tmp_path, kind):
+    prepared = SET.read(both_kinds(tmp_path)).frame
+    wanted = read_samples(tmp_path, abnormalities=kind).frame
+    assert set(wanted["image"]) <= set(prepared["image"])
+    assert prepared["image"].is_unique().all()
 
 
 @pytest.mark.parametrize(
