@@ -157,16 +157,16 @@ def write_mammogram(path: Path, picture: Picture, header: Header, encoding: Enco
 
 def oriented(picture: Picture, header: Header) -> Picture:
     """The picture as the detector gives it: right breasts hang from the right border; with its label."""
-    turned = np.ascontiguousarray(picture[:, ::-1] if header.laterality == "R" else picture)
+    turned = (picture[:, ::-1] if header.laterality == "R" else picture).copy()
     if header.label:
         height, wide = turned.shape
         text, size, thick = f"{header.laterality}{header.view}", height / 700, max(1, height // 300)
         long = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thick)[0][0]
         left = round(0.02 * wide) if header.laterality == "R" else wide - long - round(0.02 * wide)
-        place, white = (left, round(0.06 * height)), 255
+        place = (left, round(0.06 * height))
         layer = np.zeros(turned.shape, np.uint8)  # OpenCV 5 writes on bytes alone
-        cv2.putText(layer, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, white, thick, cv2.LINE_AA)
-        np.maximum(turned, layer / np.float32(white), out=turned)
+        cv2.putText(layer, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, 255, thick, cv2.LINE_AA)
+        np.maximum(turned, layer / np.float32(max(1, layer.max())), out=turned)  # white, however thin the strokes are
     return turned
 
 

@@ -18,7 +18,7 @@ Mask = NDArray[np.bool_]
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; the last two are outside."""
 
-GLANDULAR: Mapping[int, tuple[float, float]] = {1: (0.03, 0.09), 2: (0.24, 0.33), 3: (0.52, 0.62), 4: (0.84, 0.93)}
+GLANDULAR: Mapping[int, tuple[float, float]] = {1: (0.03, 0.09), 2: (0.26, 0.35), 3: (0.53, 0.63), 4: (0.84, 0.93)}
 """Share of the breast that is glandular, for densities A to D: within the quarters of the fourth edition of BI-RADS."""
 FAT, GLAND, MUSCLE = 0.28, 0.60, 0.64
 """Grays of tissue that is fully compressed."""
