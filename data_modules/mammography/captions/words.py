@@ -34,7 +34,7 @@ BIRADS = {
     1: Category("negative", "routine screening, nothing to describe"),
     2: Category("benign", "routine screening, the finding is harmless"),
     3: Category("probably benign", "follow-up after a short interval"),
-    4: Category("suspicious", "biopsy to be considered"),
+    4: Category("suspicious", "consideration of a biopsy"),
     5: Category("highly suggestive of malignancy", "biopsy and action as for cancer"),
     6: Category("malignancy proven by biopsy", "treatment as planned"),
 }

@@ -52,12 +52,12 @@ rows = st.fixed_dictionaries(
 
 IMPRESSION = {
     "structured": re.compile(r"Impression: BI-RADS category (\d), (.*)\."),
-    "natural": re.compile(r"The breast is in BI-RADS category (\d), which means (.*)\."),
+    "natural": re.compile(r"The breast is in BI-RADS category (\d), (.*)\."),
     "simple": re.compile(r"BI-RADS (\d), (.*)\."),
 }
 COMPOSITION = {
     "structured": re.compile(r"Breast composition: density ([A-D]), (.*)\."),
-    "natural": re.compile(r"The tissue of the breast is (?P<words>.*), which is density (?P<letter>[A-D])\."),
+    "natural": re.compile(r"The breast tissue is (?P<words>.*), density (?P<letter>[A-D])\."),
     "simple": re.compile(r"density ([A-D]), (.*)\."),
 }
 

@@ -56,7 +56,7 @@ def test_structured_caption_of_a_full_row():
         "Findings: mass, shape oval, density high.",
         "Findings: calcification, amorphous, distribution grouped.",
         "Impression: BI-RADS category 4, suspicious.",
-        "Assessment: biopsy to be considered.",
+        "Assessment: consideration of a biopsy.",
     ]
 
 
