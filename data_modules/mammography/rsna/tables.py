@@ -81,7 +81,8 @@ def read_official(root: Path) -> Table:
 def make_samples(table: Table, *, faults: list[TableError] | None = None) -> SampleTable:
     """Make a sample of every row.
 
-    A patient has one exam in this set. All images of a breast carry its label. The set has no official split.
+    A patient has one exam in this set. All images of a breast carry its label, unknown where its cell is empty.
+    The set has no official split.
 
     Args:
         table: ``train.csv``.
@@ -113,7 +114,7 @@ def make_samples(table: Table, *, faults: list[TableError] | None = None) -> Sam
             "image_type": "2D",
             "birads": row.choice_or_none("BIRADS", BIRADS),
             "density": row.choice_or_none("density", DENSITIES),
-            "cancer": row.choice("cancer", FLAGS),
+            "cancer": row.choice_or_none("cancer", FLAGS),
             "reason": "screening",
             "age": row.number_or_none("age", least=0, most=MOST_AGE),
             "site": row.choice("site_id", SITES),

@@ -91,7 +91,8 @@ def read_official(root: Path) -> tuple[Table, Table]:
 def make_samples(breasts: Table, findings: Table, *, faults: list[TableError] | None = None) -> SampleTable:
     """Make a sample of every image.
 
-    The set has no patient ids: a study is taken for a patient, so that one who came twice may be in two splits.
+    The set has no patient ids: a study is taken for a patient, so that one who came twice may be in two splits. Where
+    the cell of a label is empty, it is unknown.
 
     Args:
         breasts: ``breast-level_annotations.csv``.
@@ -121,8 +122,8 @@ def make_samples(breasts: Table, findings: Table, *, faults: list[TableError] | 
             "laterality": side,
             "view": row.choice("view_position", VIEWS),
             "image_type": "2D",
-            "birads": row.choice("breast_birads", BIRADS),
-            "density": row.choice("breast_density", BREAST_DENSITIES),
+            "birads": row.choice_or_none("breast_birads", BIRADS),
+            "density": row.choice_or_none("breast_density", BREAST_DENSITIES),
             "spot": False,
             "inferred": False,
             "split": row.choice("split", SPLITS),

@@ -66,6 +66,11 @@ def test_several_rows_of_findings_for_an_image_add_up(root):
     assert read_samples(root).frame["mass_shape"][0] == "unspecified"
 
 
+def test_labels_may_be_unknown(root):
+    edit_csv(root / BREASTS, 0, breast_birads="", breast_density="")
+    assert read_samples(root).frame.select("birads", "density").row(0) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
