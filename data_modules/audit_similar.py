@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_modules.transforms import Pixels
+from data_modules.images import Pixels
 
 SIDE = 24
 DETAIL = 2.0

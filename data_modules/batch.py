@@ -1,8 +1,9 @@
 """The contract between DataModules and tasks: what one sample and one batch hold."""
 
-from typing import NotRequired, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
-from torch import Tensor
+if TYPE_CHECKING:  # the audits and look-alikes, which need no torch, read the names below
+    from torch import Tensor
 
 VARIABLES = "variables"
 """The modality of clinical variables: numbers about a case instead of images."""
@@ -14,11 +15,11 @@ class ClassificationSample(TypedDict):
     Letters: I images (slices) of the case in that modality, H x W pixels, C labels, V clinical variables.
     """
 
-    images: dict[str, Tensor]
+    images: dict[str, "Tensor"]
     """By modality, (I, 3, H, W) float32, RGB in [0, 1]; I differs between modalities. An absent one has no key.
     ``VARIABLES``: (1, V) float32, numbers standardised, categories one-hot, NaN where a value is unknown; no key where
     all are."""
-    label: NotRequired[Tensor]
+    label: NotRequired["Tensor"]
     """Scalar int64 (single label) or (C,) float32 of zeros and ones (multi-label); missing where it is unknown."""
     case_id: str
     group_id: str
@@ -29,13 +30,13 @@ class ClassificationSample(TypedDict):
 class ClassificationBatch(TypedDict):
     """B cases, images padded to the largest I of the batch in each modality."""
 
-    images: dict[str, Tensor]
+    images: dict[str, "Tensor"]
     """By modality, (B, I, 3, H, W) float32, RGB in [0, 1]; padding is zero. A modality that no case has is missing.
     ``VARIABLES``: (B, 1, V) float32, NaN where a value of a case is unknown, zeros where all are."""
-    image_mask: dict[str, Tensor]
+    image_mask: dict[str, "Tensor"]
     """By modality, (B, I) bool: True where there is an image. A case has a modality where any is True.
     ``VARIABLES``: (B, 1) bool."""
-    label: NotRequired[Tensor]
+    label: NotRequired["Tensor"]
     """(B,) int64 or (B, C) float32; missing where no case of the batch has one. A case without one among cases with one
     holds -1 or NaN."""
     case_id: list[str]
@@ -47,9 +48,9 @@ class ClassificationBatch(TypedDict):
 class ImageTextSample(TypedDict):
     """An image, a second view of it or of its study, and its caption."""
 
-    image: Tensor
+    image: "Tensor"
     """(3, H, W) float32, RGB in [0, 1]."""
-    second_image: Tensor
+    second_image: "Tensor"
     """As ``image``: another image of the same study or breast, or the same image augmented anew."""
     sentences: list[str]
     """The caption, one sentence or more."""
@@ -66,19 +67,19 @@ class ImageTextSample(TypedDict):
 class ImageTextBatch(TypedDict):
     """B samples; T tokens and S sentences as the longest caption of the batch has."""
 
-    image: Tensor
+    image: "Tensor"
     """(B, 3, H, W) float32, RGB in [0, 1]."""
-    second_image: Tensor
+    second_image: "Tensor"
     """As ``image``; row i belongs to row i."""
-    input_ids: Tensor
+    input_ids: "Tensor"
     """(B, T) int64, padded on the right."""
-    attention_mask: Tensor
+    attention_mask: "Tensor"
     """(B, T) int64, 1 for a token, 0 for padding."""
-    sentence_positions: Tensor
+    sentence_positions: "Tensor"
     """(B, S) int64: where in ``input_ids`` each sentence's separator is; padded with -1."""
-    same_breast: Tensor
+    same_breast: "Tensor"
     """(B,) bool."""
-    label: Tensor
+    label: "Tensor"
     """(B,) int64, -1 where it is unknown."""
     caption: list[str]
     """The text, for figures and for counting those that are alike."""

@@ -13,9 +13,9 @@ from torch.utils.data import Dataset
 
 from data_modules.batch import VARIABLES, ClassificationBatch, ClassificationSample
 from data_modules.cases import Case, CaseColumns, check_units
-from data_modules.images import read_image
+from data_modules.images import Pixels, read_image
 from data_modules.sampling import Request
-from data_modules.transforms import Pixels, SeededTransform
+from data_modules.transforms import SeededTransform
 
 
 class SampleDataset(Dataset[Any], ABC):

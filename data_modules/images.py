@@ -4,11 +4,13 @@ import os
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from data_modules.errors import ImageNotFoundError, UnreadableFileError, UnreadableImageError, UnsafePathError
-from data_modules.transforms import Pixels
 
+Pixels = NDArray[np.uint8]
+"""(H, W, 3), RGB."""
 MAX_FILE_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")

@@ -8,12 +8,10 @@ import albumentations as A
 import cv2
 import numpy as np
 from albumentations import BaseCompose, BasicTransform
-from numpy.typing import NDArray
 
 from data_modules.errors import DataSettingsError
+from data_modules.images import Pixels
 
-Pixels = NDArray[np.uint8]
-"""(H, W, 3), RGB."""
 Step: TypeAlias = BasicTransform | BaseCompose
 """A transform, or a composition of some such as OneOf."""
 FACTORS = (0.7, 1.3)

@@ -6,7 +6,8 @@ import numpy as np
 
 from data_modules.cases import Case
 from data_modules.dataset import CaseDataset
-from data_modules.transforms import Pixels, SeededTransform
+from data_modules.images import Pixels
+from data_modules.transforms import SeededTransform
 from data_modules.volumes import open_volume, slice_positions
 
 

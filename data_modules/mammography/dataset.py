@@ -7,8 +7,9 @@ import numpy as np
 
 from data_modules.cases import Case
 from data_modules.dataset import CaseDataset
+from data_modules.images import Pixels
 from data_modules.mammography.pixels import Aspect, as_picture, read_prepared
-from data_modules.transforms import Pixels, SeededTransform
+from data_modules.transforms import SeededTransform
 
 ImagesPerView = Literal["one", "all"]
 

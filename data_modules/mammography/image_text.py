@@ -14,6 +14,7 @@ from torch import Tensor
 from data_modules.batch import ImageTextBatch, ImageTextSample
 from data_modules.dataset import SampleDataset
 from data_modules.errors import DataSettingsError, nearest
+from data_modules.images import Pixels
 from data_modules.mammography.captions import Captioner, MetadataTable
 from data_modules.mammography.captions.captioner import CaptionStyle, SideText
 from data_modules.mammography.cases import CaseTable
@@ -21,7 +22,7 @@ from data_modules.mammography.pairs import PairIndex
 from data_modules.mammography.pixels import Aspect, as_picture, read_prepared
 from data_modules.mammography.tokens import WORDS, CaptionTokenizer, load_tokenizer, tokenise
 from data_modules.sampling import Request
-from data_modules.transforms import Pixels, SeededTransform
+from data_modules.transforms import SeededTransform
 
 Pair = Literal["study", "breast", "self"]
 PAIRS: tuple[Pair, ...] = ("study", "breast", "self")

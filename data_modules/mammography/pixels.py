@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_modules.errors import UnreadableImageError
-from data_modules.images import MAX_FILE_BYTES, MAX_PIXELS
-from data_modules.transforms import Pixels
+from data_modules.images import MAX_FILE_BYTES, MAX_PIXELS, Pixels
 
 Aspect = Literal["keep", "stretch"]
 SIGNATURE, HEADER, END = b"\x89PNG\r\n\x1a\n", b"IHDR", b"IEND\xaeB`\x82"

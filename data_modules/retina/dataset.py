@@ -7,8 +7,8 @@ import numpy as np
 
 from data_modules.cases import Case
 from data_modules.dataset import CaseDataset
-from data_modules.images import read_image
-from data_modules.transforms import Pixels, SeededTransform
+from data_modules.images import Pixels, read_image
+from data_modules.transforms import SeededTransform
 
 ImagesPerCase = Literal["one", "all"]
 
