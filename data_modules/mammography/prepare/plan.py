@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 import polars as pl
@@ -172,8 +173,9 @@ def count_unnamed(root: Path, sources: set[str]) -> int:
         root: Of the raw set.
         sources: Files that are, and those that the tables name, below the root.
     """
+    linked = [path for path in root.iterdir() if path.is_symlink() and path.is_dir()]  # images on another disk
     count = 0
-    for folder, _, names in os.walk(root):
+    for folder, _, names in chain.from_iterable(map(os.walk, (root, *linked))):
         below = os.path.relpath(folder, root)
         prefix = "" if below == "." else below + "/"
         count += sum(

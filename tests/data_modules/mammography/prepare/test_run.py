@@ -81,6 +81,14 @@ def test_every_image_is_prepared_or_its_failure_is_recorded(root, out):
     assert str(root) not in "".join(prepared.manifest["error"].drop_nulls())  # the same wherever the raw set lies
 
 
+def test_the_images_may_lie_on_another_disk(root, out, tmp_path):
+    (root / "train_images").rename(tmp_path / "elsewhere")
+    (root / "train_images").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/stray.dcm").write_bytes(b"")
+    summary = run(root, out)
+    assert (summary.written, summary.unnamed) == (IMAGES, 1)
+
+
 def test_the_tables_are_copied_so_that_samples_are_read_from_either_folder(root, out):
     run(root, out)
     assert_frame_equal(SET.read(out).frame, SET.read(root).frame)
