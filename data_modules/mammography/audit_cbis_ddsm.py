@@ -26,14 +26,14 @@ def note_known_oddities(
     words = [f"{kind} {split} {len(table):,}" for (kind, split), table in tables.items()]
     audit.add("note", "rows of the tables", [", ".join(words)])
     leaking = find_leaking(rows)
-    for patient, own in leaking.items():
+    for patient, own in sorted(leaking.items()):
         counts = Counter(f"{row.kind} {row.split}" for row in own)
         places = [f"{table} ({_rows(count)} from {_first(own, table)})" for table, count in counts.items()]
         audit.add("quirk", "patient in a training and a test table", [f"{patient}: {' and '.join(places)}"])
     if leaking:
-        message = f"{len(leaking)} patients are in a training table of one kind and the test table of the other"
-        names = ", ".join(sorted(leaking))
-        audit.add("note", "leaking patients", [f"{message}: {names}. By default all their images are for the test"])
+        where = f"{len(leaking)} patients are in a training table of one kind and the test table of the other"
+        rule = "All their images are for the test, unless leaking_patients says otherwise"
+        audit.add("note", "leaking patients", [f"{where}: {', '.join(sorted(leaking))}. {rule}"])
     for row in rows:
         if row.malignant and row.assessment in NEGATIVE:
             message = f"{row.where}: BI-RADS {row.assessment}; both labels stay as they are"

@@ -54,7 +54,7 @@ def audit_files(
     """
     if read < 0:
         raise DataSettingsError(f"{read} images to read: give 0 or more")
-    paths = {image: path for image in frame["image"].to_list() if (path := dataset.find(root, image)) is not None}
+    paths = _locate(audit, frame["image"].to_list(), dataset=dataset, root=root)
     _fault_missing(audit, frame, paths, root=root)
     if not paths:
         return
@@ -71,6 +71,21 @@ def spaced(items: Sequence[str], count: int) -> list[str]:
     if count >= len(items):
         return list(items)
     return [items[i * len(items) // count] for i in range(count)]
+
+
+def _locate(audit: Audit, images: Sequence[str], *, dataset: MammographySet, root: Path) -> dict[str, Path]:
+    """The files that are there; the system may refuse to look for one."""
+    paths = {}
+    for image in images:
+        try:
+            path = dataset.find(root, image)
+        except OSError as error:
+            words = f"{error.filename or image} cannot be read ({error.strerror}); check its permissions"
+            audit.add("fault", "unreadable folder", [words])
+        else:
+            if path is not None:
+                paths[image] = path
+    return paths
 
 
 def _fault_missing(audit: Audit, frame: pl.DataFrame, paths: Mapping[str, Path], *, root: Path) -> None:

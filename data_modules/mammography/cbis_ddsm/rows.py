@@ -204,5 +204,5 @@ def read_words(row: Row, column: str) -> str | None:
 
 def _path(row: Row, column: str) -> str:
     """Four parts without dots in front; tables hold line breaks behind some, which the reader strips."""
-    pattern = r"[\w-]+(/[\w-][\w.-]*){2}/[\w-]+\.dcm"
+    pattern = r"[\w-]{1,64}(/[\w-][\w.-]{0,127}){2}/[\w-]{1,64}\.dcm"
     return row.text(column, pattern=pattern, example="Mass-Training_P_00001_LEFT_CC/1.3.6/1.3.6/000000.dcm")

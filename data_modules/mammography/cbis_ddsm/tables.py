@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from data_modules.errors import TableError
+from data_modules.errors import DataSettingsError, TableError, nearest
 from data_modules.mammography.cbis_ddsm.files import find_image
 from data_modules.mammography.cbis_ddsm.rows import (
     FILES,
@@ -49,7 +49,9 @@ def read_samples(
         DatasetNotFoundError: If one of the tables is not there.
         UnreadableFileError: If one cannot be read.
         TableError: If one lacks a column or a row cannot be used.
+        DataSettingsError: If a rule is none of those above.
     """
+    _check("abnormalities", abnormalities, ("all", *KINDS))
     kinds = KINDS if abnormalities == "all" else (abnormalities,)
     return make_samples(read_official(Path(root), kinds=kinds), leaking_patients=leaking_patients, same_film=same_film)
 
@@ -76,8 +78,11 @@ def make_samples(
         Samples in the order in which the tables first name their images, with the official split: ``train``, ``test``.
 
     Raises:
+        DataSettingsError: If a rule is none of those above.
         TableError: If a row cannot be used, without ``faults``.
     """
+    _check("leaking_patients", leaking_patients, get_args(LeakingPatients))
+    _check("same_film", same_film, get_args(SameFilm))
     rows = read_rows(tables, faults=faults)
     total = sum(map(len, tables.values()))
     dropped, touched = Counter({"row that cannot be used": total - len(rows)}), Counter[str]()
@@ -97,6 +102,11 @@ def make_samples(
         touched["density 0 in the table, taken as unknown"] += group[0].density == 0
         samples.append(_sample(group, split=split))
     return SampleTable(to_frame(samples), dict(+dropped), dict(+touched))
+
+
+def _check(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise DataSettingsError(f"{TITLE}: {name} is {value!r}; {nearest(value, allowed)}")
 
 
 def read_rows(tables: Tables, *, faults: list[TableError] | None = None) -> list[Abnormality]:

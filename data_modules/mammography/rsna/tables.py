@@ -131,7 +131,7 @@ def make_samples(table: Table, *, faults: list[TableError] | None = None) -> Sam
 
 def _id(row: Row, column: str) -> str:
     """Digits alone, for paths are made of ids."""
-    return row.text(column, pattern=r"[0-9]+", example="462822612")
+    return row.text(column, pattern=r"[0-9]{1,64}", example="462822612")
 
 
 def find_image(root: Path, image: str) -> Path | None:

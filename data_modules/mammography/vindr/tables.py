@@ -55,7 +55,7 @@ CATEGORIES = (
 )
 UNSPECIFIED = "unspecified"
 """Shape of a mass: the set says that there is one, and no more."""
-ID = r"[0-9A-Za-z]+"
+ID = r"[0-9A-Za-z]{1,64}"
 """Letters and digits alone, for paths are made of ids."""
 
 

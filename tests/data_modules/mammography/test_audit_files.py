@@ -1,12 +1,16 @@
 """The audit of a raw set's files: missing, unnamed, unreadable, at odds with the table, there twice."""
 
+import errno
 import shutil
+from dataclasses import replace
 
 import pydicom
 import pytest
 
+from data_modules.audit import Audit
 from data_modules.errors import DataSettingsError
-from data_modules.mammography.audit_files import spaced
+from data_modules.mammography.audit_files import audit_files, spaced
+from data_modules.mammography.rsna.tables import SET, read_samples
 from tests.data_modules.mammography.csv_tables import edit_csv, read_csv, touch
 from tests.data_modules.mammography.look_alikes import AUDITS, copy_of, pristine
 
@@ -34,6 +38,18 @@ def test_a_missing_image(root):
     name = image(root, 4)
     (root / name).unlink()
     assert audit_rsna_mammo(root).by_kind("fault") == {"missing image": [f"no file {name!r} below {root}"]}
+
+
+def test_a_folder_that_the_system_does_not_let_be_looked_into(root):
+    def refuse(root, image):
+        raise PermissionError(errno.EACCES, "Permission denied", str(root / "train_images"))
+
+    audit = Audit("a set")
+    frame = read_samples(root).frame.head(1)
+    everything = {"folder": "", "is_named": lambda path: True, "known_bad": {}, "read": 1, "track": iter}
+    audit_files(audit, frame, dataset=replace(SET, find=refuse), root=root, **everything)
+    words = f"{root / 'train_images'} cannot be read (Permission denied); check its permissions"
+    assert audit.by_kind("fault")["unreadable folder"] == [words]
 
 
 def test_a_file_that_no_table_names(root):

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from data_modules.errors import DatasetNotFoundError, TableError
+from data_modules.errors import DatasetNotFoundError, DataSettingsError, TableError
 from data_modules.mammography.cbis_ddsm.rows import read_official
 from data_modules.mammography.cbis_ddsm.tables import SET, make_samples, read_samples
 from data_modules.mammography.samples import SCHEMA
@@ -171,6 +171,12 @@ def test_or_two_where_that_is_asked_for(tmp_path):
     own = samples.frame.filter(pl.col("patient_id") == "P_00001")
     assert own.select("birads", "cancer").rows() == [(2, 0), (4, 1)]
     assert samples.touched == {}
+
+
+@pytest.mark.parametrize("rule", ["abnormalities", "leaking_patients", "same_film"])
+def test_a_rule_that_does_not_exist_is_refused(root, rule):
+    with pytest.raises(DataSettingsError, match=f"{rule} is 'none'; allowed are"):
+        read_samples(root, **{rule: "none"})
 
 
 @pytest.mark.parametrize("kind", ["all", "mass", "calcification"])
