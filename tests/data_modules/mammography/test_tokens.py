@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -150,6 +150,7 @@ def test_special_tokens_in_a_table_are_no_separators(tokenizer):
     assert list(map(letters, pieces(tokenizer, dirty))) == list(map(letters, pieces(tokenizer, clean)))
 
 
+@settings(deadline=None)
 @given(most=st.integers(30, 160))
 def test_long_captions_are_cut_at_a_sentence_and_counted(most):
     for tokenizer in TOKENIZERS.values():

@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.errors import DataSettingsError, TableError
@@ -29,6 +29,7 @@ def generator(seed=0):
 
 
 @pytest.mark.parametrize("style", STYLES)
+@settings(deadline=None)
 @given(row=rows, seed=st.none() | st.integers(0, 2**32 - 1))
 def test_any_row_gives_a_caption_that_agrees_with_its_labels(style, row, seed):
     sentences = CAPTIONERS[style].sentences(row, None if seed is None else generator(seed))
@@ -38,6 +39,7 @@ def test_any_row_gives_a_caption_that_agrees_with_its_labels(style, row, seed):
     assert said_composition(style, sentences) == COMPOSITIONS[row["density"]]
 
 
+@settings(deadline=None)
 @given(row=rows, seed=st.integers(0, 2**32 - 1))
 def test_the_same_seed_gives_the_same_caption(row, seed):
     captioner = CAPTIONERS["structured"]

@@ -5,7 +5,7 @@ import pickle
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.errors import TableError
@@ -19,6 +19,7 @@ def frame(*of):
     return pl.DataFrame(list(of), schema={name: SCHEMA[name] for name in COLUMNS})
 
 
+@settings(deadline=None)
 @given(st.lists(rows, min_size=1, max_size=8))
 def test_rows_come_back_with_ages_in_whole_years(given_rows):
     table = MetadataTable.from_frame(frame(*given_rows))
