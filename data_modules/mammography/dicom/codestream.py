@@ -13,7 +13,9 @@ END = b"\xff\xd9"
 """EOI of JPEG and JPEG-LS, EOC of JPEG 2000."""
 TAIL = 64
 """The end may be followed by padding: to even length, by some writers to more, and not always with zeros."""
-COD = 0x52
+COD = b"\xff\x52"
+"""Coding style: has to come before the first tile."""
+TILE = 0x90
 NO_FRAME_HEADER = frozenset({0xC4, 0xC8, 0xCC})
 """Markers among C0 to CF that start no frame: DHT, JPG, DAC."""
 JPEG_LS_FRAME = 0xF7
@@ -70,8 +72,8 @@ def _jpeg2000(frame: bytes) -> Codestream:
     width, height = (_long(frame, at) - _long(frame, at + 8) for at in (8, 12))  # the grid less its offset
     depth, steps = frame[42], frame[43:45]
     at = 4 + _short(frame, 4)
-    while frame[at + 1] != COD:
-        if frame[at] != 0xFF or frame[at + 1] in (0x90, 0x93):  # the first tile: COD had to come before
+    while frame[at : at + 2] != COD:
+        if frame[at] != 0xFF or frame[at + 1] == TILE:
             raise ValueError("the JPEG 2000 header is damaged")
         at += 2 + _short(frame, at + 2)
     whole = steps == b"\x01\x01" and _long(frame, 16) == _long(frame, 20) == 0  # neither subsampled nor shifted

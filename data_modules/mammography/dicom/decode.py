@@ -147,6 +147,9 @@ def reduced_jpeg2000(frame: bytes, power: int, *, bits: int, signed: bool) -> Va
     """
     with Image.open(io.BytesIO(frame), formats=("JPEG2000",)) as picture:
         picture.reduce = power  # type: ignore[assignment, method-assign]  # of this format's class: a number
+        # JPEG 2000 rounds sizes up; Pillow rounds them to the nearest, and then fails where that is down. A size that
+        # divides without a rest leaves it nothing to round.
+        picture._size = tuple(-(-side >> power) << power for side in picture.size)  # type: ignore[assignment]
         pixels = np.asarray(picture)
     width = 16 if pixels.dtype == np.uint16 else 8  # Pillow moves the precision to the top of its mode's bits
     if pixels.dtype not in (np.uint16, np.uint8) or pixels.ndim != 2:

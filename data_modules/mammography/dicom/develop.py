@@ -30,6 +30,8 @@ class Overview:
     tables: Tables
     decoded: dict[int, Values]
     """What had to be decoded for it, by the power of two of the reduction: not to be decoded again."""
+    reduced: bool
+    """It was decoded at its own size."""
 
 
 def develop(
@@ -60,18 +62,13 @@ def develop(
     Raises:
         Refused: If there is nothing on the image.
     """
-    shrinks = long_side is not None and max(image.rows, image.columns) >> 1 >= long_side
-    reduces = reduced_decode and shrinks and image.levels > 0
-    overview = look_over(image, tone, reduced=reduces)
-    if reduces and not overview.tables.dark_padding:  # bright padding would bleed into what is beside it
-        reduces = False
-        overview = look_over(image, tone, reduced=False)
+    overview = look_over(image, tone, reduced=reduced_decode and reduction(_whole(image), long_side, image.levels) > 0)
     breast = find_breast(overview.gray)
     side = side_of_breast(overview.gray, breast)
     check, conflicts = check_laterality(side, header)
     flipped = orient == "left" and is_flipped(side, header)
     box, method = _scaled(breast, overview.power, image) if crop else (_whole(image), "none")
-    power = reduction(box, long_side, levels=image.levels if reduces else 0)
+    power = reduction(box, long_side, image.levels if overview.reduced else 0)
     values = overview.decoded[power] if power in overview.decoded else image.reduced(power) if power else image.full()
     part = values[box.top >> power : -(-box.bottom >> power), box.left >> power : -(-box.right >> power)]
     pixels = shrink(look_up(part, overview.tables.gray), box, long_side)
@@ -98,7 +95,8 @@ def look_over(image: StoredImage, tone: Tone, *, reduced: bool) -> Overview:
     Args:
         image: The frame.
         tone: What its values mean.
-        reduced: Decode it at its own size, or the nearest that the image allows; else it is taken from the full decode.
+        reduced: Decode it at its own size, or the nearest that the image allows. Bright padding forbids it, for it
+            would bleed into what is beside it.
 
     Raises:
         Refused: If there is nothing on the image.
@@ -106,23 +104,28 @@ def look_over(image: StoredImage, tone: Tone, *, reduced: bool) -> Overview:
     power = 0
     while max(image.rows, image.columns) >> (power + 1) >= SMALL_SIDE:
         power += 1
-    if reduced and power:
-        small = image.reduced(min(power, image.levels))
-        decoded = {min(power, image.levels): small}
-    else:
-        full = image.full()
-        decoded = {0: full}
-        step = 2 ** max(power - 2, 0)  # every n-th, then the mean of 4 x 4: as smooth, and a fraction of the pixels
-        small = full[::step, ::step]
+    if reduced:
+        power = max(power, 1)  # a small image is halved all the same, for that is all that gets decoded
+        decoded = min(power, image.levels)
+        small = image.reduced(decoded)
+        tables = tone_tables(tone, small)
+        if tables.dark_padding:
+            return Overview(power, _resized(look_up(small, tables.plain), image, power), tables, {decoded: small}, True)
+    full = image.full()
+    step = 2 ** max(power - 2, 0)  # every n-th, then the mean of 4 x 4: as smooth, and a fraction of the pixels
+    small = full[::step, ::step]
     tables = tone_tables(tone, small)
+    return Overview(power, _resized(look_up(small, tables.plain), image, power), tables, {0: full}, False)
+
+
+def _resized(gray: Gray, image: StoredImage, power: int) -> Gray:
     size = (-(-image.columns >> power), -(-image.rows >> power))
-    gray = look_up(small, tables.plain)
-    if gray.shape != size[::-1]:
-        gray = np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), dtype=np.uint16)
-    return Overview(power, gray, tables, decoded)
+    if gray.shape == size[::-1]:
+        return gray
+    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), dtype=np.uint16)
 
 
-def reduction(box: CropBox, long_side: int | None, *, levels: int) -> int:
+def reduction(box: CropBox, long_side: int | None, levels: int) -> int:
     """How often the size can be halved while decoding, so that the crop still has only to be shrunk.
 
     Args:

@@ -123,16 +123,18 @@ def modality_values(stored: Floats, tone: Tone) -> Floats:
 
 
 def percentile_window(values: Floats, counts: NDArray[np.int64]) -> Window:
-    """The window between the ``PERCENTILES`` of a histogram.
+    """The window between the ``PERCENTILES`` of a histogram; between its ends where the percentiles are the same.
 
     Args:
-        values: In the modality's units, any order.
-        counts: How many pixels hold each; at least one pixel in all.
+        values: In the modality's units, any order; two different ones at least.
+        counts: How many pixels hold each, at least one.
     """
     order = np.argsort(values, kind="stable")
-    cumulative = np.cumsum(counts[order])
-    low, high = (values[order][np.searchsorted(cumulative, percent / 100 * cumulative[-1])] for percent in PERCENTILES)
-    return Window((low + high) / 2, max(high - low, np.finfo(np.float64).tiny))
+    ordered, cumulative = values[order], np.cumsum(counts[order])
+    low, high = (ordered[np.searchsorted(cumulative, percent / 100 * cumulative[-1])] for percent in PERCENTILES)
+    if low == high:  # nearly all pixels hold one value
+        low, high = ordered[0], ordered[-1]
+    return Window(float(low + high) / 2, float(high - low))
 
 
 def tone_tables(tone: Tone, sample: Values) -> Tables:
@@ -154,6 +156,8 @@ def tone_tables(tone: Tone, sample: Values) -> Tables:
     if len(held) == 1:
         raise Refused(f"every pixel holds {stored[held[0]]:g}: there is nothing on it; leave it out")
     values = modality_values(stored, tone)
+    if values[held].min() == values[held].max():
+        raise Refused(f"every pixel comes out as {values[held[0]]:g}: there is nothing on it; leave it out")
     percentiles = percentile_window(values[held], counts[held])
     plain = window_curve(values, percentiles, "LINEAR_EXACT")
     curve, words = plain, _percentile_words(percentiles)

@@ -1,0 +1,114 @@
+"""The breast is found, whatever is around it; where none is plausible the whole image stays."""
+
+import cv2
+import numpy as np
+import pytest
+
+from data_modules.mammography.dicom.crop import (
+    CropBox,
+    find_breast,
+    largest_component,
+    tissue,
+    trim_border,
+    without_strips,
+)
+from tests.data_modules.mammography.dicom.files import drawn
+
+HEIGHT, WIDTH = 480, 320
+TRUE = CropBox(48, 0, 432, 192)  # of the drawn breast: 0.4 of the height around the middle, 0.6 of the width
+SLACK = 12
+"""The drawn skin fades over a tenth of the radius."""
+
+
+def gray(**settings):
+    return (drawn(HEIGHT, WIDTH, **settings) * 16).astype(np.uint16)
+
+
+def assert_near(box, true=TRUE, slack=SLACK):
+    assert np.abs(np.subtract(box, true)).max() <= slack
+
+
+@pytest.mark.parametrize("air", [0, 100, 600])
+def test_the_breast_without_the_air(air):
+    found = find_breast(gray(air=air))
+    assert found.method == "otsu"
+    assert_near(found.box)
+
+
+def test_letters_are_left_out():
+    image = gray()
+    letters = np.zeros(image.shape, np.uint8)
+    cv2.putText(letters, "L MLO", (215, 60), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 255, 5)
+    image[letters > 0] = 65535
+    assert_near(find_breast(image).box)
+
+
+@pytest.mark.parametrize("edge", ["top", "bottom", "left", "right", "all"])
+def test_a_film_border_is_left_out_also_where_it_touches_the_breast(edge):
+    image, wide = gray(), 14
+    sides = {"top": np.s_[:wide], "bottom": np.s_[-wide:], "left": np.s_[:, :wide], "right": np.s_[:, -wide:]}
+    for name, place in sides.items():
+        if edge in (name, "all"):
+            image[place] = 65000
+    found = find_breast(image)
+    left = wide if edge in ("left", "all") else 0
+    assert found.method == "otsu"
+    assert_near(found.box, TRUE._replace(left=left))
+    assert found.box.left >= left
+
+
+def test_bright_muscle_at_the_chest_wall_is_no_border():
+    image = gray()
+    reach = np.linspace(90, 0, HEIGHT)[:, np.newaxis] > np.arange(WIDTH)  # a triangle from the upper corner
+    image[reach] = 50000
+    found = find_breast(image)
+    assert (found.box.left, found.box.top, found.method) == (0, 0, "otsu")
+
+
+def test_a_border_fades_over_some_rows_and_they_go_with_it():
+    image = gray()
+    image[-20:] = np.linspace(8000, 65535, 20)[:, np.newaxis]
+    assert trim_border(image).bottom <= HEIGHT - 10
+    assert trim_border(gray()) == CropBox(0, 0, HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.random.default_rng(0).integers(0, 65536, (200, 150)).astype(np.uint16),
+        np.random.default_rng(0).integers(30000, 65536, (200, 150)).astype(np.uint16),
+        np.pad(np.full((4, 4), 65535, np.uint16), ((10, 186), (10, 136))),
+        np.full((3, 3), 9, np.uint16),
+        np.array([[0, 65535]], np.uint16),
+    ],
+    ids=["noise", "tissue all over", "a speck", "tiny", "two pixels"],
+)
+def test_the_whole_image_stays_where_no_breast_is_plausible(image):
+    found = find_breast(image)
+    assert (found.method, found.box) == ("whole", CropBox(0, 0, *image.shape))
+    assert found.mask.all()
+
+
+def test_the_skin_line_lies_below_otsu_s_threshold():
+    image = gray(fat=500)
+    threshold, _ = cv2.threshold(image, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    found = tissue(image)
+    assert found[image > threshold].all()
+    assert found.sum() > 1.02 * (image > threshold).sum()
+
+
+def test_strips_go_and_blocks_stay_also_at_the_edge():
+    mask = np.zeros((100, 100), bool)
+    mask[:, -2:] = mask[50] = True
+    mask[:20, :20] = True
+    opened = without_strips(mask)
+    assert opened[:20, :20].all()
+    assert opened.sum() == 400
+
+
+def test_the_largest_component_touching_corners_do_not_count():
+    mask = np.zeros((6, 6), bool)
+    mask[:2, :2] = True
+    mask[2:5, 2:5] = True
+    assert largest_component(mask).sum() == 9
+    assert not largest_component(np.zeros((2, 2), bool)).any()
