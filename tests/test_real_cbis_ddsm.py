@@ -1,5 +1,6 @@
 """The real tables of CBIS-DDSM: all rows, both spellings, line breaks, and the patients of two splits."""
 
+import csv
 import os
 from pathlib import Path
 
@@ -55,10 +56,15 @@ def test_both_spellings_of_density(tables, rows):
     assert {row.density for row in rows} == {0, 1, 2, 3, 4}
 
 
-def test_patients_of_a_training_and_a_test_table(rows):
+def test_patients_of_a_training_and_a_test_table(root, rows):
+    named = {}
+    for (_, split), file in FILES.items():
+        with (root / file).open(newline="") as stream:
+            named.setdefault(split, set()).update(row["patient_id"] for row in csv.DictReader(stream))
     leaking = find_leaking(rows)
+    assert leaking.keys() == named["train"] & named["test"]
     assert len(leaking) == LEAKING
-    for own in leaking.values():
+    for own in leaking.values():  # never in two tables of one kind
         assert len({(row.kind, row.split) for row in own}) == len({row.kind for row in own}) == 2
 
 
