@@ -24,7 +24,7 @@ def cancer_column(
 
     1: pathology of cancer in this breast of the patient, its biopsy 0 to ``biopsy_days`` after the exam, whichever exam
     of the patient its row stands on (the diagnostic exam that followed a screening, say). The biopsy's side counts
-    (``bside``), without it the finding's.
+    (``bside``) where it is one, else the finding's.
 
     0: a later exam of the same breast, at least ``follow_up_days`` after this one, is of category 1 or 2; this one is
     of category 0 to 3, or has a benign biopsy within ``biopsy_days``; and no cancer of this breast, or of a breast

@@ -110,7 +110,7 @@ def judge(rows, side, fidelity):
     return (1 if missing else birads), density, shape, missing
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(tables(), st.sampled_from(["paper", "code"]))
 def test_labels_are_those_of_the_definition(made, fidelity):
     image_rows, finding_rows = made
@@ -127,7 +127,7 @@ def test_labels_are_those_of_the_definition(made, fidelity):
     assert table.touched.get(inferred, 0) == sum(said[3] for said in expected)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(tables(), st.randoms(use_true_random=False))
 def test_labels_do_not_depend_on_the_order_of_the_images(made, random):
     image_rows, finding_rows = made
@@ -167,7 +167,7 @@ def cancer_of(exams, image, finding_rows, rules):
     return 0 if clear else None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(tables(), st.sampled_from([EmbedRules(), EmbedRules(biopsy_days=100, follow_up_days=180)]))
 def test_cancer_is_that_of_the_definition(made, rules):
     image_rows, finding_rows = made

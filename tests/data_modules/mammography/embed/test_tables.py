@@ -68,6 +68,7 @@ def test_of_several_rows_the_most_urgent_speaks():
 def test_of_equal_rows_the_lower_finding_number_speaks():
     rows = [{"asses": "S", "numfind": "2", "massshape": "O"}, {"asses": "S", "numfind": "1", "massshape": "X"}]
     assert one(LEFT, rows)["mass_shape"] == "irregular"
+    assert one(LEFT, [{**rows[1], "numfind": None}, rows[0]])["mass_shape"] == "oval"
 
 
 def test_no_assessment_never_beats_one():
@@ -117,7 +118,13 @@ def test_contradictions_are_counted_once_a_breast():
 
 
 def test_a_density_that_the_chosen_row_lacks_comes_from_another():
-    assert one(LEFT, [{"asses": "S", "tissueden": None}, {"asses": "N", "tissueden": "3"}])["density"] == 3
+    rows = [
+        {"asses": "S", "side": "L", "tissueden": None},
+        {"asses": "B", "side": "L", "tissueden": "3"},
+        {"asses": "B", "side": "R", "tissueden": "4"},
+    ]
+    assert one(LEFT, rows)["density"] == 3  # the breast's own before the exam's
+    assert one(LEFT, rows[::2])["density"] == 4
 
 
 def test_rows_that_are_no_samples_are_counted_by_reason():

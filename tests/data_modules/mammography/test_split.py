@@ -1,0 +1,164 @@
+from collections import Counter
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_modules.errors import DataSettingsError
+from data_modules.mammography.split import LABELS, balanced_subset, label_fraction, split_patients
+
+URGENCY = [1, 2, 3, 6, 0, 4, 5]
+"""BI-RADS categories, the least urgent first."""
+CATEGORIES = {"birads": 7, "density": 5, "cancer": 2}
+"""Numbers below which labels are drawn; density has no 0, which then is unknown."""
+
+
+def table(patients, *, seed, label="birads", unknown=0.1):
+    """One to eight images a patient, each with a label of its own or none."""
+    generator = np.random.default_rng(seed)
+    rows = []
+    for patient in range(patients):
+        for image in range(generator.integers(1, 9)):
+            value = int(generator.integers(CATEGORIES[label])) if generator.random() > unknown else None
+            rows.append((f"{patient}-{image}", f"p{patient}", value or None if label == "density" else value))
+    return pl.DataFrame(rows, schema={"image_id": pl.String, "patient_id": pl.String, label: pl.Int8}, orient="row")
+
+
+def worst(frame, label):
+    """The patients' strata, patient by patient."""
+    found = {}
+    for patient, value in frame.select("patient_id", label).rows():
+        rank = -1 if value is None else URGENCY.index(value) if label == "birads" else value
+        found[patient] = max(found.get(patient, -1), rank)
+    return found
+
+
+def patients(frame):
+    return set(frame["patient_id"])
+
+
+@pytest.mark.parametrize("label", LABELS)
+@given(st.integers(0, 60), st.integers(0, 3))
+@settings(max_examples=10, deadline=None)
+def test_patients_are_whole_and_each_label_is_shared_out(label, number, seed):
+    frame = table(number, seed=number, label=label)
+    split = split_patients(frame, label=label, seed=seed)
+    assert split.drop("split").equals(frame)
+    parts = {name: patients(split.filter(pl.col("split") == name)) for name in ("train", "val", "test")}
+    assert sum(map(len, parts.values())) == number
+    strata = worst(frame, label)
+    for stratum, total in Counter(strata.values()).items():
+        for name, share in zip(parts, (0.7, 0.1, 0.2), strict=True):
+            assert abs(sum(strata[patient] == stratum for patient in parts[name]) - share * total) < 1.5
+    for name, share in zip(parts, (0.7, 0.1, 0.2), strict=True):
+        assert abs(len(parts[name]) - share * number) < 1.5
+
+
+def test_a_split_is_a_function_of_ids_and_seed():
+    frame = table(200, seed=0)
+    split = split_patients(frame, label="birads", seed=5)
+    shuffled = frame.sample(fraction=1, shuffle=True, seed=1)
+    assert split_patients(shuffled, label="birads", seed=5).sort("image_id").equals(split.sort("image_id"))
+    assert not split_patients(frame, label="birads", seed=6).equals(split)
+    assert split_patients(split, label="birads", seed=5).equals(split)  # an earlier split is replaced
+
+
+def test_shares_can_be_others():
+    split = split_patients(table(100, seed=0), label="birads", shares=(0.5, 0.25, 0.25), seed=0)
+    assert split.group_by("split").agg(pl.col("patient_id").n_unique()).sort("split").rows() == [
+        ("test", 25),
+        ("train", 50),
+        ("val", 25),
+    ]
+
+
+@pytest.mark.parametrize("label", LABELS)
+@given(st.integers(1, 60), st.lists(st.floats(0.001, 1), min_size=2, max_size=4), st.integers(0, 3))
+@settings(max_examples=10, deadline=None)
+def test_fractions_are_nested_whole_patients_of_every_class(label, number, fractions, seed):
+    frame = table(number, seed=number, label=label)
+    strata = worst(frame, label)
+    before = None
+    for fraction in sorted(fractions):
+        part = label_fraction(frame, fraction=fraction, label=label, seed=seed)
+        assert part.equals(frame.filter(pl.col("patient_id").is_in(list(patients(part)))))
+        assert set(part[label].drop_nulls()) == set(frame[label].drop_nulls())
+        for stratum, total in Counter(strata.values()).items():
+            taken = sum(strata[patient] == stratum for patient in patients(part))
+            assert round(fraction * total) <= taken <= max(round(fraction * total), frame[label].n_unique())
+        assert before is None or before <= patients(part)
+        before = patients(part)
+
+
+def test_the_whole_fraction_is_the_table():
+    frame = table(50, seed=1)
+    assert label_fraction(frame, fraction=1, label="birads", seed=0).equals(frame)
+
+
+def test_one_percent_of_many_patients_has_their_proportions():
+    frame = table(3000, seed=0, unknown=0)
+    part = label_fraction(frame, fraction=0.01, label="birads", seed=0)
+    whole, taken = (Counter(worst(rows, "birads").values()) for rows in (frame, part))
+    for stratum, total in whole.items():
+        assert round(total / 100) <= taken[stratum] <= max(1, round(total / 100))
+    assert set(part["birads"]) == set(range(7))
+
+
+def test_a_fraction_is_a_function_of_ids_and_seed():
+    frame = table(200, seed=0)
+    part = label_fraction(frame, fraction=0.1, label="birads", seed=0)
+    shuffled = label_fraction(frame.sample(fraction=1, shuffle=True, seed=1), fraction=0.1, label="birads", seed=0)
+    assert patients(shuffled) == patients(part) != patients(label_fraction(frame, fraction=0.1, label="birads", seed=1))
+
+
+@pytest.mark.parametrize("label", LABELS)
+@given(st.integers(1, 60), st.floats(0.01, 1), st.integers(0, 3))
+@settings(max_examples=10, deadline=None)
+def test_a_balanced_subset_has_as_many_images_of_each_class(label, number, share, seed):
+    frame = table(number, seed=number, label=label)
+    subset = balanced_subset(frame, label=label, share=share, seed=seed)
+    sizes = Counter(frame[label].drop_nulls())
+    each = min([*sizes.values(), max(1, int(share * sizes.total() / max(len(sizes), 1)))])
+    assert Counter(subset[label]) == dict.fromkeys(sizes, each)
+    assert subset.equals(frame.filter(pl.col("image_id").is_in(subset["image_id"].to_list())))
+
+
+def test_a_balanced_subset_takes_every_patient_before_any_twice():
+    frame = pl.DataFrame(
+        {
+            "image_id": [f"{patient}-{image}" for patient in range(10) for image in range(4)],
+            "patient_id": [f"p{patient}" for patient in range(10) for _ in range(4)],
+            "cancer": [image % 2 for _ in range(10) for image in range(4)],
+        }
+    )
+    for share, times in ((0.25, {1}), (0.75, {1, 2})):
+        subset = balanced_subset(frame, label="cancer", share=share, seed=0)
+        of_class = subset.filter(pl.col("cancer") == 1)["patient_id"]
+        assert set(Counter(of_class).values()) == times
+        assert len(patients(subset.filter(pl.col("cancer") == 1))) == min(10, len(of_class))
+
+
+def test_a_balanced_subset_is_a_function_of_ids_and_seed():
+    frame = table(100, seed=0)
+    subset = balanced_subset(frame, label="birads", seed=0)
+    shuffled = balanced_subset(frame.sample(fraction=1, shuffle=True, seed=1), label="birads", seed=0)
+    assert set(shuffled["image_id"]) == set(subset["image_id"])
+    assert set(balanced_subset(frame, label="birads", seed=1)["image_id"]) != set(subset["image_id"])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda frame: split_patients(frame, label="view", seed=0), "no splits by 'view'"),
+        (lambda frame: split_patients(frame, label="birads", seed=-1), "seed of a split is -1"),
+        (lambda frame: split_patients(frame, label="birads", shares=(0.5, 0.5), seed=0), "their sum 1"),
+        (lambda frame: split_patients(frame, label="birads", shares=(0.5, 0.5, 0.5), seed=0), "their sum 1"),
+        (lambda frame: label_fraction(frame, fraction=0, label="birads", seed=0), "label_fraction is 0"),
+        (lambda frame: balanced_subset(frame, label="birads", share=2, seed=0), "balanced subset is 2"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(call, message):
+    with pytest.raises(DataSettingsError, match=message):
+        call(table(3, seed=0))
