@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,18 +122,28 @@ def check_labelled(cases: Sequence[Case]) -> None:
 
 
 def check_units(cases: Sequence[Case]) -> None:
-    """Refuse cases that are not part of the same kinds of units.
+    """Refuse cases that are not part of the same kinds of units, and units that are part of two larger ones or groups.
 
     Raises:
-        TableError: Naming the first one that differs from the first of all.
+        TableError: Naming the first case that differs from an earlier one.
     """
-    kinds = list(cases[0].units or ()) if cases else []
-    for case in () if isinstance(cases, CaseColumns) else cases:
+    if not cases or isinstance(cases, CaseColumns):
+        return
+    kinds = list(cases[0].units or ())
+    first: dict[tuple[str, str], Case] = {}
+    for case in cases:
         if list(case.units or ()) != kinds:
             raise TableError(
                 f"{case.where}: part of {_kinds(case.units)}, where {cases[0].where} is part of {_kinds(kinds)}; "
                 "give all cases of a set the same kinds of units, in one order"
             )
+        for unit, (kind, whole) in pairwise(_wholes(case)):
+            other = dict(_wholes(first.setdefault(unit, case)))[kind]
+            if other != whole:
+                raise TableError(
+                    f"{case.where}: {unit[0]} {unit[1]!r} is part of {kind} {whole!r}, but of {other!r} in "
+                    f"{first[unit].where}; give each {unit[0]} one {kind}"
+                )
 
 
 def label_groups(cases: Sequence[Case]) -> list[int]:
@@ -164,6 +175,11 @@ def class_weights(cases: Sequence[Case], *, num_classes: int, multi_label: bool)
     if multi_label:
         return np.asarray((len(matrix) - counts) / counts, dtype=np.float32)
     return np.asarray(len(matrix) / (num_classes * counts), dtype=np.float32)
+
+
+def _wholes(case: Case) -> list[tuple[str, str]]:
+    """Kind and id of what a case is part of, the group last."""
+    return [*(case.units or {}).items(), ("group", case.group_id)]
 
 
 def _kinds(units: Iterable[str] | None) -> str:

@@ -22,6 +22,10 @@ SHARES: Mapping[Split, float] = {"train": 0.7, "val": 0.1, "test": 0.2}
 """Of the cases, where the table has no column of splits."""
 
 
+TAKEN = (VARIABLES, "case", "group", "subset", "fused")
+"""Names that kinds of units may not have: results have figures and columns called so."""
+
+
 class TableDataModule(ClassificationDataModule):
     """A CSV or Parquet table with a row per case (docs/datasets/table.md).
 
@@ -38,6 +42,9 @@ class TableDataModule(ClassificationDataModule):
         group_column: Patients, or whatever must not be split; null makes each case a group.
         split_column: ``train``, ``val`` (also ``valid``, ``validation``), ``test``, or empty for none of them; null
             cuts 70, 10 and 20 % by ``split_seed``, groups whole, classes in proportion.
+        unit_columns: By kind of what a case is part of and is judged with, the column of its ids, the smaller kind
+            first: ``{breast: breast_id, exam: exam_id}`` where a case is an image. Each lies in one of the next kind
+            and in one group. Classes are in the order of their severity then: the worst of its cases' labels stands.
         variables: Clinical variables by column, each with ``mean`` and ``std`` of a number, or with the categories
             there are; they become one more modality, called ``variables``.
         name: What messages call the set.
@@ -75,6 +82,7 @@ class TableDataModule(ClassificationDataModule):
         case_column: str | None = None,
         group_column: str | None = None,
         split_column: str | None = None,
+        unit_columns: dict[str, str] | None = None,
         variables: Description | None = None,
         name: str = "table",
         img_size: int = 224,
@@ -93,6 +101,7 @@ class TableDataModule(ClassificationDataModule):
     ) -> None:
         check_file(table)
         _check_names(name, modalities, described=variables is not None)
+        _check_units(name, unit_columns or {}, modalities)
         labels, classes = _labels(name, class_names, label_column, label_columns, class_map)
         _check_no_label(name, labels.columns, variables or {})
         self.name = name
@@ -125,6 +134,7 @@ class TableDataModule(ClassificationDataModule):
             group=group_column,
             split=split_column,
             variables=self.variable_encoder,
+            units=dict(unit_columns or {}),
         )
 
     def read_splits(self, splits: Sequence[Split], *, labelled: bool) -> dict[Split, list[Case]]:
@@ -181,6 +191,14 @@ def _check_names(name: str, modalities: Mapping[str, str], *, described: bool) -
             raise DataSettingsError(
                 f"{name}: modality {modality!r}: modules of torch have an attribute of that name; choose another"
             )
+
+
+def _check_units(name: str, units: Mapping[str, str], modalities: Mapping[str, str]) -> None:
+    for kind in units:
+        if not re.fullmatch(r"\w[\w-]*", kind):
+            raise DataSettingsError(f"{name}: unit {kind!r}: a name has letters, digits, _ and - alone")
+        if kind in TAKEN or kind in modalities:
+            raise DataSettingsError(f"{name}: unit {kind!r}: other figures and columns have this name; choose another")
 
 
 def _check_no_label(name: str, labels: Sequence[str], variables: Description) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
-from data_modules.cases import Case, ImageFile
+from data_modules.cases import Case, ImageFile, check_units
 from data_modules.errors import DatasetNotFoundError, DataSettingsError, TableError, nearest
 from data_modules.parquet import read_parquet
 from data_modules.splits import SPLITS, Split
@@ -34,6 +34,8 @@ class Columns:
     """Ids of the groups; None makes each case its own."""
     split: str | None
     variables: Variables | None
+    units: Mapping[str, str]
+    """By kind of unit (breast, exam), the column with its ids, the smaller kind first."""
 
 
 def check_file(file: str) -> None:
@@ -66,7 +68,7 @@ def read_rows(root: Path, file: str, columns: Columns, *, labelled: bool, split:
         TableError: If it is no table, lacks a column, or has no row.
     """
     encoded = columns.variables.columns if columns.variables is not None else []
-    keys = [columns.case, columns.group, columns.split if split else None]
+    keys = [columns.case, columns.group, *columns.units.values(), columns.split if split else None]
     needed = [*columns.images.values(), *encoded, *(column for column in keys if column is not None)]
     labels = columns.labels.columns
     try:
@@ -105,8 +107,9 @@ def make_cases(table: Table, columns: Columns, *, allow_missing: bool) -> list[C
     groups = ids if columns.group is None else _filled(table, columns.group, "name the patient, or whatever it groups")
     labelled = all(column in table.columns for column in columns.labels.columns)
     variables = [None] * len(table) if columns.variables is None else columns.variables.encode(table)
+    units = {kind: _filled(table, column, f"name its {kind}") for kind, column in columns.units.items()}
     own = f", column {columns.labels.columns[0]}" if labelled and isinstance(columns.labels, ClassColumn) else ""
-    return [
+    cases = [
         Case(
             case_id=ids[row],
             group_id=groups[row],
@@ -114,9 +117,12 @@ def make_cases(table: Table, columns: Columns, *, allow_missing: bool) -> list[C
             label=columns.labels.label(table, row) if labelled else None,
             where=table.place(row) + own,
             variables=variables[row],
+            units={kind: names[row] for kind, names in units.items()} or None,
         )
         for row in range(len(table))
     ]
+    check_units(cases)
+    return cases
 
 
 def split_rows(table: Table, column: str) -> dict[Split, list[int]]:

@@ -15,7 +15,12 @@ def test_train_on_a_fold_and_test_elsewhere(tmp_path):
     make_table(tmp_path / "data/own")
     edit_table(tmp_path / "data/own", 0, scans="", age="")
     own, external = documented()
-    own["data"]["init_args"] |= {"allow_missing": True, "num_folds": 4, "fold": 1}
+    own["data"]["init_args"] |= {
+        "allow_missing": True,
+        "num_folds": 4,
+        "fold": 1,
+        "unit_columns": {"person": "patient"},
+    }
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
     done = medlit(
         *("fit", "--config", EXPERIMENTS / "ei_derm7pt.yaml", "--config", "own.yaml", "--config", TINY),
@@ -37,3 +42,6 @@ def test_train_on_a_fold_and_test_elsewhere(tmp_path):
     predictions = pl.read_parquet(tmp_path / "runs/own_external/predictions_test.parquet")
     assert predictions["case_id"].to_list() == [f"case {number}" for number in range(6)]
     assert predictions["label"].to_list() == [0, 0, 1, 1, 2, 2]
+    assert predictions["person_id"].to_list() == predictions["group_id"].to_list()
+    people = pl.read_parquet(tmp_path / "runs/own_external/predictions_test_person.parquet")
+    assert people.select("person_id", "label", "num_cases").rows() == [("p0", 0, 2), ("p1", 1, 2), ("p2", 2, 2)]

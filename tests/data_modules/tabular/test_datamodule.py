@@ -246,3 +246,20 @@ def test_documented_configuration(root):
     data.setup("fit")
     assert len(data.splits["train"]) > len(data.splits["test"]) > 0
     assert external["data"]["init_args"].keys() <= inspect.signature(TableDataModule).parameters.keys()
+
+
+def test_units_are_columns(root):
+    rows = [
+        row | {"exam": f"e{number // 2}", "side": f"e{number // 2}_L"} for number, row in enumerate(read_table(root))
+    ]
+    write_table(root, rows)
+    units = {"breast": "side", "exam": "exam"}
+    data = build(root, "test", unit_columns=units)
+    [batch, *_] = data.test_dataloader()
+    assert list(batch["units"]) == ["breast", "exam"]
+    assert batch["units"]["breast"] == [f"{exam}_L" for exam in batch["units"]["exam"]]
+    with pytest.raises(TableError, match=r"line 3.*: exam 'e0' is part of group 'case 1', but of 'case 0'"):
+        build(root, "test", unit_columns=units, group_column=None)
+    edit_table(root, 3, exam="")
+    with pytest.raises(TableError, match=r"line 5 \(row 3\), column exam: empty; name its exam"):
+        build(root, "test", unit_columns=units)
