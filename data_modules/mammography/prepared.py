@@ -65,7 +65,7 @@ class Prepared:
         return dict(zip(rows["image"].to_list(), rows["error_kind"].to_list(), strict=True))
 
 
-def open_prepared(root: Path, *, name: str, settings: PreparationSettings) -> Prepared:
+def open_prepared(root: str | Path, *, name: str, settings: PreparationSettings) -> Prepared:
     """Open a prepared folder.
 
     Args:
@@ -80,6 +80,7 @@ def open_prepared(root: Path, *, name: str, settings: PreparationSettings) -> Pr
         UnreadableFileError: If the system lets a file of it not be read.
         TableError: If one of its files does not hold what ``prepare`` writes.
     """
+    root = Path(root)
     description = read_description(root)
     if description is None:
         raise DatasetNotFoundError(

@@ -27,6 +27,9 @@ MAX_ERRORS = 1000
 TOLD_EVERY = 30.0
 """Seconds between two lines of progress where nobody watches."""
 
+DRAWN_EVERY = 0.1
+"""Seconds between two updates of the bar."""
+
 Progress = Callable[[str, int, int, int], None]
 
 
@@ -103,8 +106,14 @@ def _progress() -> Iterator[Progress]:
     )
     with Progress(*columns, console=console) as bars:
         tasks = {}
+        last = 0.0
 
         def show(what: str, done: int, total: int, failures: int) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if done < total and now - last < DRAWN_EVERY:  # hundreds of thousands of files are looked for
+                return
+            last = now
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total, rate="", failed="")
             task = bars.tasks[tasks[what]]

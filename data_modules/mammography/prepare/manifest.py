@@ -30,7 +30,7 @@ COLUMNS = pl.Schema(
         "reduced": pl.Int32(),  # power of two that the image was decoded at
         "window": pl.String(),  # values of interest that were mapped to the full scale
         "flipped": pl.Boolean(),
-        "laterality_header": pl.String(),  # L, R; null where the header does not say
+        "laterality_header": pl.String(),  # L, R, B (both); null where the header does not say
         "laterality_check": pl.String(),  # the pixels' side against the header's: agrees, contradicts, unknown
         "laterality_table": pl.String(),  # the header's against the table's: agrees, contradicts, unknown
         "photometric": pl.String(),
@@ -97,8 +97,8 @@ def write_manifest(frame: pl.DataFrame, laterality: Mapping[str, str | None], ro
     agrees = (
         pl.when(pl.col("side") == pl.col("laterality_header")).then(pl.lit("agrees")).otherwise(pl.lit("contradicts"))
     )
-    unknown = pl.col("side").is_null() | pl.col("laterality_header").is_null()
-    checked = pl.when(pl.col("output").is_null()).then(None).when(unknown).then(pl.lit("unknown")).otherwise(agrees)
+    known = pl.col("side").is_not_null() & pl.col("laterality_header").is_in(["L", "R"])  # a header may say B: both
+    checked = pl.when(pl.col("output").is_null()).then(None).when(known).then(agrees).otherwise(pl.lit("unknown"))
     manifest = (
         frame.join(sides, on="image", how="inner")
         .with_columns(checked.alias("laterality_table"))

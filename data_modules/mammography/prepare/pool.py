@@ -10,7 +10,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, Literal, TypeVar
@@ -58,7 +58,8 @@ def run_jobs(
     left = iter(jobs)
     crew: list[_Worker[Job]] = []
     try:
-        crew = [_Worker(function) for _ in range(min(workers, len(jobs)))]
+        while len(crew) < min(workers, len(jobs)):
+            crew.append(_Worker(function))  # one by one: where the next cannot start, these are ended
         while crew:
             timeout = max(0.0, min(worker.deadline for worker in crew) - time.monotonic())
             readable = wait([worker.connection for worker in crew], timeout)
@@ -106,7 +107,8 @@ class _Worker(Generic[Job]):
         with _interrupts_held_back():  # Ctrl-C reaches every process of the terminal; only the parent shall act on it
             self.process.start()
         theirs.close()  # so that the pipe breaks when the worker dies
-        self.connection.send(function)
+        with suppress(OSError):  # it died at once; reading says so
+            self.connection.send(function)
 
     def next(self, jobs: Iterator[Job], seconds: float) -> None:
         """Hand over the next job; where there is none, be finished."""
@@ -114,10 +116,8 @@ class _Worker(Generic[Job]):
         self.finished = self.job is None
         self.deadline = time.monotonic() + seconds
         if self.job is not None:
-            try:
+            with suppress(OSError):  # it died meanwhile; reading says so
                 self.connection.send(self.job)
-            except OSError:  # it died meanwhile; reading says so
-                return
 
     def receive(self) -> Any:
         """The result of the job, or how it was lost; None for the word that it is ready.

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
+MOST_KINDS = 20
+"""Of failures, that are listed at the end of a run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failures:
@@ -55,8 +58,11 @@ class Summary:
         ]
         if self.failures:
             words.append(f"{self.failed:,} failed:")
-        for failures in self.failures:
-            words.append(f"  {failures.count:,} {failures.kind}, such as {failures.image}: {failures.error}")
+        for failures in self.failures[:MOST_KINDS]:
+            example = f"such as {failures.image}" if failures.count > 1 else failures.image
+            words.append(f"  {failures.count:,} {failures.kind}, {example}: {failures.error}")
+        if len(self.failures) > MOST_KINDS:
+            words.append(f"  and {len(self.failures) - MOST_KINDS} more kinds: the manifest has a row for every image")
         words += [f"{count:,} prepared images: {what}" for what, count in self.counts.items()]
         words += [f"{count:,} rows of the tables left out: {reason}" for reason, count in self.dropped.items()]
         words += [f"{count:,} rows of the tables touched: {rule}" for rule, count in self.touched.items()]
