@@ -35,6 +35,7 @@ from data_modules.mammography.prepared import (
 )
 from data_modules.mammography.samples import SampleTable
 from data_modules.mammography.sets import MammographySet
+from data_modules.synthetic.tree import MARKER
 
 SECONDS = 60.0
 """A worker that reads one file for so long is stopped: the slowest known, 14 megapixels of JPEG 2000, take 0.7 s."""
@@ -162,8 +163,8 @@ def _describe(dataset: MammographySet, settings: PreparationSettings, out: Path,
 
 
 def _copy_tables(dataset: MammographySet, root: Path, out: Path) -> None:
-    """The official tables, for a DataModule needs nothing of the raw set."""
-    for name in dataset.tables:
+    """The official tables, and what marks a look-alike, for a DataModule needs nothing of the raw set."""
+    for name in (*dataset.tables, MARKER):
         if (root / name).is_file():
             copy_whole(root / name, out / name)
         else:  # an optional one, taken away since

@@ -20,6 +20,7 @@ from data_modules.mammography.prepare.run import prepare_set
 from data_modules.mammography.prepare.settings import PreparationSettings
 from data_modules.mammography.prepared import open_prepared, output_path, read_manifest
 from data_modules.mammography.rsna.tables import SET
+from data_modules.synthetic.tree import MARKER
 from tests.data_modules.mammography.prepare import crew
 from tests.data_modules.mammography.prepare.trees import contents, files, make_rsna, read_table, write_table
 
@@ -93,6 +94,12 @@ def test_the_tables_are_copied_so_that_samples_are_read_from_either_folder(root,
     run(root, out)
     assert_frame_equal(SET.read(out).frame, SET.read(root).frame)
     assert not (out / LOCK).exists()
+
+
+def test_what_marks_a_look_alike_goes_with_it(root, out):
+    (root / MARKER).write_text("{}")
+    run(root, out)
+    assert (out / MARKER).is_file()
 
 
 @pytest.mark.slow
