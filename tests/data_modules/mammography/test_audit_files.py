@@ -61,6 +61,15 @@ def test_a_file_that_no_table_names(root):
     assert audit.sound
 
 
+def test_a_converted_image_is_the_table_s_whatever_its_name(root):
+    first, second = image(root, 0), image(root, 1)
+    (root / first).rename(root / first.replace(".dcm", ".png"))
+    (root / second).rename(root / f"train_images/{second.removeprefix('train_images/').replace('/', '_')[:-4]}.png")
+    audit = audit_rsna_mammo(root, read=0)
+    assert audit.sound
+    assert "image that the tables do not name" not in audit.by_kind("quirk")
+
+
 def test_c_views_are_named_by_the_table_though_they_are_no_samples():
     audit = AUDITS["embed"](pristine("embed"), read=0)
     assert any("cview" in message for message in audit.by_kind("note")["rows left out"])
