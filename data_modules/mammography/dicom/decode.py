@@ -98,14 +98,15 @@ def _decode(dataset: "Dataset", header: MammogramHeader) -> NDArray[Any]:
     from pydicom.pixels.decoders.base import get_decoder
 
     decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
+    # Unused bits are left as they are: pydicom would cut off what is too large, and it would wrap around.
     if not decoder.is_encapsulated:
-        return decoder.as_array(dataset, index=0)[0]
+        return decoder.as_array(dataset, index=0, correct_unused_bits=False)[0]
     if not decoder.is_available:
         raise Refused(f'no decoder for transfer syntax {header.transfer_syntax}: pip install "medlit[dicom]"')
     reasons = []
     for plugin in sorted(decoder.available_plugins, key=PLUGINS.index):
         try:
-            return decoder.as_array(dataset, index=0, decoding_plugin=plugin)[0]
+            return decoder.as_array(dataset, index=0, decoding_plugin=plugin, correct_unused_bits=False)[0]
         except Exception as error:  # whatever a decoder raises: RuntimeError, ValueError, AttributeError, ...
             reasons.append(f"{plugin}: {' '.join(str(error).split(f'{plugin}:')[-1].split())}")
     raise Refused(f"no decoder reads it ({'; '.join(reasons)})")
@@ -124,13 +125,18 @@ def within_bits(values: NDArray[Any], bits: int, *, signed: bool) -> Values:
     """
     if values.ndim != 2:
         raise Refused(f"shape {values.shape}: no single grayscale image")
-    native: Values
-    native = np.ascontiguousarray(values, dtype=np.int16) if signed else np.ascontiguousarray(values, dtype=np.uint16)
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    least, most = int(native.min()), int(native.max())
-    if least < low or most > high:
+    if not signed:
+        plain = np.ascontiguousarray(values, dtype=np.uint16)
+        if int(plain.max()) >= 2**bits:
+            raise Refused(f"pixels up to {plain.max()} exceed the {bits} bits that the header says are stored")
+        return plain
+    native = np.ascontiguousarray(values, dtype=np.int16)
+    unused = 16 - bits
+    extended = (native << unused) >> unused  # some writers leave the bits above the sign zero, some repeat it there
+    if unused and not ((native == extended) | (native == native & (2**bits - 1))).all():
+        least, most = native.min(), native.max()
         raise Refused(f"pixels from {least} to {most} exceed the {bits} bits that the header says are stored")
-    return native
+    return np.asarray(extended, dtype=np.int16)
 
 
 def reduced_jpeg2000(frame: bytes, power: int, *, bits: int, signed: bool) -> Values:

@@ -39,14 +39,31 @@ def test_big_endian_becomes_native():
 
 @pytest.mark.parametrize(
     ("values", "bits", "signed"),
-    [([[0, 4096]], 12, False), ([[0, 2048]], 12, True), ([[-2049, 0]], 12, True), ([[0, 300]], 8, False)],
+    [([[0, 4096]], 12, False), ([[0, 4096]], 12, True), ([[-2049, 0]], 12, True), ([[0, 300]], 8, False)],
 )
 def test_values_beyond_the_bits_stored_are_refused(values, bits, signed):
     with pytest.raises(Refused, match=f"exceed the {bits} bits"):
-        within_bits(np.array(values, np.int32), bits, signed=signed)
+        within_bits(np.array(values, np.int16), bits, signed=signed)
 
 
-@pytest.mark.parametrize(("least", "most", "bits", "signed"), [(0, 4095, 12, False), (-2048, 2047, 12, True)])
+@pytest.mark.parametrize("settings", [{}, {"syntax": RLELossless}, {"syntax": JPEG2000Lossless}])
+def test_they_are_refused_and_do_not_wrap_around(settings):
+    pixels = drawn()
+    pixels[100, 50] = 5000
+    made = dataset(pixels, bits=16, **settings)
+    made.BitsStored, made.HighBit = 12, 11
+    with pytest.raises(Refused, match="up to 5000 exceed the 12 bits"):
+        stored_image(made, read_header(made)).full()
+
+
+def test_the_sign_may_stand_in_the_bits_stored_alone():
+    values = np.array([[4095, 2048, 2047, 0]], np.int16)
+    assert within_bits(values, 12, signed=True).tolist() == [[-1, -2048, 2047, 0]]
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "bits", "signed"), [(0, 4095, 12, False), (-2048, 2047, 12, True), (-32768, 32767, 16, True)]
+)
 def test_the_ends_of_the_bits_are_within(least, most, bits, signed):
     assert within_bits(np.array([[least, most]], np.int16), bits, signed=signed).tolist() == [[least, most]]
 
