@@ -100,13 +100,18 @@ def _decode(dataset: "Dataset", header: MammogramHeader) -> NDArray[Any]:
     decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
     # Unused bits are left as they are: pydicom would cut off what is too large, and it would wrap around.
     if not decoder.is_encapsulated:
-        return decoder.as_array(dataset, index=0, correct_unused_bits=False)[0]
+        return decoder.as_array(dataset, index=0, correct_unused_bits=False)[0]  # type: ignore[arg-type]
     if not decoder.is_available:
         raise Refused(f'no decoder for transfer syntax {header.transfer_syntax}: pip install "medlit[dicom]"')
     reasons = []
     for plugin in sorted(decoder.available_plugins, key=PLUGINS.index):
         try:
-            return decoder.as_array(dataset, index=0, decoding_plugin=plugin, correct_unused_bits=False)[0]
+            return decoder.as_array(
+                dataset,
+                index=0,
+                decoding_plugin=plugin,
+                correct_unused_bits=False,  # type: ignore[arg-type]
+            )[0]
         except Exception as error:  # whatever a decoder raises: RuntimeError, ValueError, AttributeError, ...
             reasons.append(f"{plugin}: {' '.join(str(error).split(f'{plugin}:')[-1].split())}")
     raise Refused(f"no decoder reads it ({'; '.join(reasons)})")
