@@ -9,7 +9,7 @@ from data_modules.mammography.captions.words import BIRADS, DENSITIES, OLDEST, U
 TABLE_WORDS = """
 mg mammo mam mammogram mammography screening screen diagnostic diag bilateral bilat unilateral uni one side left right
 tomo tomosynthesis digital full field cad implant implants with without w wo and or of the additional views view image
-combo synthetic 2d 3d c exam spot magnification breast breasts recall follow up
+combo synthetic 2d 3d c scrn stnd standard protocol exam spot magnification breast breasts recall follow up
 cc mlo ml lm lmo at xccl xccm iso fb sio cv tan rl rm
 african american black caucasian white asian indian alaskan native hawaiian other pacific islander multiple more than
 races hispanic latino non not no yes
