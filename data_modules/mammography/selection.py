@@ -158,7 +158,11 @@ def _breast_cases(frame: pl.DataFrame, *, root: str, label: Label) -> CaseTable:
         groups=Names.of(owners["patient_id"].to_list()),
         labels=classes,
         files={view: _files(frame, breasts, view=view) for view in VIEWS},
-        units={"exam": Names.of(owners["exam_id"].to_list())},
+        # The breast too, so that an exam is put together of breasts, as it is where the cases are images.
+        units={
+            "breast": Names(np.arange(count, dtype=np.int32), breasts.values),
+            "exam": Names.of(owners["exam_id"].to_list()),
+        },
     )
 
 

@@ -57,7 +57,7 @@ def test_labels_are_ids_in_the_order_of_the_names(label):
 def test_a_breast_has_its_views_as_modalities_and_spot_views_come_last():
     [case] = breasts({"spot": True}, {"view": "MLO"}, {"view": "CC"}, {"view": "ML"})
     assert case.case_id == "e_L"
-    assert case.units == {"exam": "e"}
+    assert case.units == {"breast": "e_L", "exam": "e"}  # an exam is put together of breasts, as from images
     assert paths(case) == {"CC": ["/root/images/2.png", "/root/images/0.png"], "MLO": ["/root/images/1.png"]}
 
 
