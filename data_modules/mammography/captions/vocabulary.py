@@ -16,7 +16,7 @@ races hispanic latino non not no yes
 round oval irregular lobular lobulated asymmetry asymmetric asymmetrical focal global developing architectural
 distortion generic mass lymph node intramammary tubular density dense solitary dilated duct
 high equal iso low fat containing radiolucent isodense
-calcification calcifications amorphous benign coarse popcorn dystrophic eggshell rim fine linear branching heterogeneous
+calcification calcifications amorphous benign coarse popcorn dystrophic eggshell rim fine linear casting branching heterogeneous
 indistinct large rod like milk calcium calc punctate pleomorphic skin lucent centered vascular suture
 diffuse scattered regional grouped clustered cluster segmental
 """
