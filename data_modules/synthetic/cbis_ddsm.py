@@ -43,6 +43,8 @@ ASSESSED: dict[Kind, tuple[tuple[int, Pathology], ...]] = {
     "calc": ((5, "MALIGNANT"), (4, "MALIGNANT"), (4, "BENIGN"), (2, "BENIGN_WITHOUT_CALLBACK")),
 }
 """Assessment and pathology of patients, each in its share; half have a cancer."""
+MALIGNANT_AREA = (0.2, 0.28)
+"""Width of an area of malignant calcifications, as a share of the breast's height."""
 SHAPES = {"round": "ROUND", "oval": "OVAL", "irregular": "IRREGULAR"}
 MARGINS = {"circumscribed": "CIRCUMSCRIBED", "spiculated": "SPICULATED"}
 TYPES = {"coarse": "COARSE", "fine pleomorphic": "PLEOMORPHIC", "fine linear branching": "FINE_LINEAR_BRANCHING"}
@@ -143,6 +145,7 @@ def _abnormality(kind: Kind, part: Part, assessed: tuple[int, Pathology], rng: n
         return Abnormality(kind, part, assessment, pathology, replace(lesion, calcification=None, distribution=None))
     (lesion,) = lesions_of(2, rng)
     if malignant:
+        lesion = replace(lesion, size=float(rng.uniform(*MALIGNANT_AREA)))
         fine: Mapping[int, Lesion] = {
             4: replace(lesion, calcification="fine pleomorphic", distribution="grouped"),
             5: replace(lesion, calcification="fine linear branching", distribution="segmental"),

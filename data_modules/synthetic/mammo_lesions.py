@@ -180,12 +180,12 @@ def _draw_calcifications(
             _dot(picture, _near(centre, reach * 1.3, rng), high * rng.uniform(0.013, 0.021))
         return
     if lesion.calcification == "fine pleomorphic":
-        for _ in range(int(rng.integers(22, 34))):
-            _dot(picture, _near(centre, reach * 1.1, rng), high * rng.uniform(0.003, 0.007))
+        for _ in range(int(rng.integers(34, 48))):
+            _dot(picture, _near(centre, reach * 1.1, rng), high * rng.uniform(0.004, 0.008))
         return
     for _ in range(int(rng.integers(16, 24))):  # fine linear branching: casts of ducts, which run to the nipple
         x, y = _near(centre, reach * 1.2, rng)
-        turn, length = rng.normal(0, 0.5), high * rng.uniform(0.015, 0.035)
+        turn, length = rng.normal(0, 0.5), high * rng.uniform(0.02, 0.04)
         ends = [(x, y), (x + length * np.cos(turn), y + length * np.sin(turn))]
         start, end = (tuple(round(value * 16) for value in point) for point in ends)
         cv2.line(picture, start, end, 1.0, max(1, round(high * 0.005)), cv2.LINE_AA, 4)
