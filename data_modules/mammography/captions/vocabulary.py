@@ -16,8 +16,8 @@ races hispanic latino non not no yes
 round oval irregular lobular lobulated asymmetry asymmetric asymmetrical focal global developing architectural
 distortion generic mass lymph node intramammary tubular density dense solitary dilated duct
 high equal iso low fat containing radiolucent isodense
-calcification calcifications amorphous benign coarse popcorn dystrophic eggshell rim fine linear casting branching heterogeneous
-indistinct large rod like milk calcium calc punctate pleomorphic skin lucent centered vascular suture
+calcification calcifications amorphous benign coarse popcorn dystrophic eggshell rim fine linear branching heterogeneous
+casting indistinct large rod like milk calcium calc punctate pleomorphic skin lucent centered vascular suture
 diffuse scattered regional grouped clustered cluster segmental
 """
 """Words of procedures, views, people and of the descriptors of masses and calcifications (ACR BI-RADS atlas)."""
