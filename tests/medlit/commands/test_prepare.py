@@ -174,6 +174,7 @@ def test_space_that_is_too_little_from_the_start_is_said_with_numbers(root, smal
     )
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_rate_and_time_left(root, tmp_path):
     ours, theirs = pty.openpty()
     with start(root, tmp_path / "out", stdout=subprocess.DEVNULL, stderr=theirs):

@@ -72,3 +72,15 @@ def linger_at_1003(job):
     if job.image.endswith("1003.dcm"):
         time.sleep(300)
     return prepare_image(job)
+
+
+def heavy_after(job):
+    """What a worker has imported that it should not have, once it has prepared an image, and OpenCV's threads."""
+    import sys
+
+    import cv2
+
+    from data_modules.mammography.prepare.work import prepare_image
+
+    row = prepare_image(job)
+    return row["output"], {"polars", "torch", "lightning", "albumentations"} & set(sys.modules), cv2.getNumThreads()
