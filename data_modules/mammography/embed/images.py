@@ -8,8 +8,8 @@ from data_modules.mammography.embed.cells import Cells, ids
 from data_modules.mammography.embed.rules import IMAGE_TYPES, EmbedRules
 
 SPOT = {"0": 0, "1": 1}
-LEAVES = r"(^|/)\.{0,2}(/|$)|\\|\x00"
-"""A part of a path that is empty, ``.`` or ``..``; a backslash or a zero byte anywhere."""
+LEAVES = ["//", "/./", "/../", "\\", "\0"]
+"""A part of a path that is empty, ``.`` or ``..``; a backslash or a zero byte. (A regular expression takes longer.)"""
 
 
 def image_rows(metadata: pl.DataFrame, *, file: str, rules: EmbedRules, account: Account) -> pl.DataFrame:
@@ -43,7 +43,7 @@ def image_rows(metadata: pl.DataFrame, *, file: str, rules: EmbedRules, account:
     spot = cells.codes("spot_mag", SPOT)
     account.touch("image of a spot compression or magnification: kept, marked", int((spot == 1).sum()))
     frame = frame.with_columns(path.alias("path"), path.str.replace(r"\.[^./]*$", "").alias("bare"))
-    frame = frame.with_columns(pl.col("bare").str.extract(r"([^/]*)$", 1).alias("stem"))
+    frame = frame.with_columns(pl.col("bare").str.split("/").list.last().alias("stem"))
     shared = ~pl.col("stem").is_unique()
     account.touch("image whose file name another one has: its id is its path", count(frame, shared))
     machine = pl.col("ManufacturerModelName") if "ManufacturerModelName" in frame.columns else pl.lit(None, pl.String)
@@ -97,7 +97,7 @@ def _paths(cells: Cells) -> pl.Series:
             "paths start with"
         )
     path = text.str.strip_prefix(prefix)
-    leaving = path.str.contains(LEAVES)
+    leaving = ("/" + path + "/").str.contains_any(LEAVES)
     if leaving.any():
         where, cell = cells.place(leaving, column)
         raise UnsafePathError(f"{where}: {cell!r} leaves the folder of images; correct the table")
