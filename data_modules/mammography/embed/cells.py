@@ -92,11 +92,11 @@ class Cells:
         if strange:
             which = text.is_in(list(strange)).fill_null(False)
             where, _ = self.place(which, column)
-            code = next(iter(strange.values()))[:40]
+            codes = [code[:40] for code in dict.fromkeys(strange.values())]
             source = f" in {LEGEND}" if column in WORDED else ""
             raise TableError(
-                f"{where}: {code!r} has no meaning{source} (rows with such a code: {int(which.sum())}); known are "
-                f"{', '.join(known)}. Correct it, or read it as an empty cell: unknown_codes: {{{column}: [{code!r}]}}"
+                f"{where}: {codes[0]!r} has no meaning{source} (rows with such a code: {int(which.sum())}); known are "
+                f"{', '.join(known)}. Correct it, or read such as empty cells: unknown_codes: {{{column}: {codes}}}"
             )
         kind = pl.String() if column in WORDED else pl.Int8()
         return text.replace_strict(meanings, default=None, return_dtype=kind)

@@ -240,6 +240,11 @@ def test_a_code_without_a_meaning_is_refused_with_its_place_and_count(column, co
     assert f"unknown_codes: {{{column}: ['{strange}']}}" in message
 
 
+def test_all_codes_of_a_column_without_a_meaning_are_named_at_once():
+    with pytest.raises(TableError, match=r"unknown_codes: \{massshape: \['G', 'Z'\]\}"):
+        samples([LEFT], [{"massshape": "G"}, {"massshape": "O,Z"}])
+
+
 def test_a_code_without_a_meaning_can_be_read_as_an_empty_cell():
     rules = EmbedRules(unknown_codes={"calcfind": ["G"], "asses": ["Q"]})
     table = samples([LEFT], [{"asses": "Q", "calcfind": "A,G"}], rules=rules)
