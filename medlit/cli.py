@@ -16,6 +16,8 @@ LIGHTNING_VERBS = {
 """Verbs that Lightning's Trainer carries out, each with one line of help."""
 
 OK, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+READER_LEFT = 141
+"""128 + SIGPIPE, as a shell reports a program whose reader has read enough: ``medlit data captions ... | head``."""
 
 NOISE = (
     "\N{ELECTRIC LIGHT BULB} Tip",  # Lightning's advertisements
@@ -83,7 +85,13 @@ def _guarded(verb: str, args: list[str]) -> int:
 
     _send_chatter_to_stdout()
     try:
-        return _run(verb, args)
+        code = _run(verb, args)
+        sys.stdout.flush()  # here, for an error at the interpreter's end could not be answered
+        return code
+    except BrokenPipeError:
+        if not _reader_has_left():
+            raise
+        return READER_LEFT
     except (DataError, ConfigurationError) as error:
         return _fail(one_line(error), USER_ERROR)
     except NonFiniteLossError as error:  # of all processes alike: the first one says so
@@ -94,6 +102,18 @@ def _guarded(verb: str, args: list[str]) -> int:
         if isinstance(stop.__context__, KeyboardInterrupt):  # the Trainer turns Ctrl-C into exit code 1
             return _fail("interrupted", INTERRUPTED)
         return stop.code if isinstance(stop.code, int) else OK if stop.code is None else FAILED
+
+
+def _reader_has_left() -> bool:
+    """Whether standard output is a pipe that nobody reads; what is left to print is thrown away then."""
+    import select
+
+    end = select.poll()
+    end.register(sys.stdout.fileno(), 0)  # POLLERR is always reported: a write would find no reader
+    left = any(event & select.POLLERR for _, event in end.poll(0))
+    if left:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return left
 
 
 def _run(verb: str, args: list[str]) -> int:

@@ -1,5 +1,6 @@
 """The front of the command line: quick answers, exit codes, one line of error."""
 
+import os
 import statistics
 import subprocess
 import sys
@@ -95,3 +96,12 @@ def test_every_verb_explains_itself(tmp_path):
         assert option in done.stdout
     for verb in VERBS:
         assert medlit(verb, "--help", cwd=tmp_path).returncode == 0
+
+
+def test_a_reader_that_has_read_enough_is_no_error(tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        words = ["data", "synth", "derm7pt", "--root", str(tmp_path / "set"), "--cases", "10"]
+        told = subprocess.run([str(SCRIPT), *words], stdout=closed, stderr=subprocess.PIPE, check=False)
+    assert (told.returncode, told.stderr) == (141, b"")
