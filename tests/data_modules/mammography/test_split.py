@@ -97,6 +97,15 @@ def test_the_whole_fraction_is_the_table():
     assert label_fraction(frame, fraction=1, label="birads", seed=0).equals(frame)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_class_that_only_one_patient_has_is_in_every_fraction(seed):
+    rows = [(f"{patient}-a", f"p{patient}", 4) for patient in range(200)]
+    frame = pl.DataFrame([*rows, ("77-b", "p77", 3)], schema=["image_id", "patient_id", "birads"], orient="row")
+    part = label_fraction(frame, fraction=0.01, label="birads", seed=seed)
+    assert "p77" in patients(part)
+    assert len(patients(part)) == 2
+
+
 def test_one_percent_of_many_patients_has_their_proportions():
     frame = table(3000, seed=0, unknown=0)
     part = label_fraction(frame, fraction=0.01, label="birads", seed=0)
