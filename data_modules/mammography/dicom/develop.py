@@ -28,10 +28,10 @@ class Overview:
     """One of its pixels stands for ``2**power`` a side."""
     gray: Gray
     tables: Tables
-    decoded: dict[int, Values]
-    """What had to be decoded for it, by the power of two of the reduction: not to be decoded again."""
-    reduced: bool
-    """It was decoded at its own size."""
+    decoded: int
+    """Power of two of the decode that it was made from."""
+    values: Values
+    """That decode, for the image itself is mostly made from the same."""
 
 
 def develop(
@@ -46,9 +46,9 @@ def develop(
 ) -> Mammogram:
     """Gray values, crop, size and orientation, with as few pixels as possible at each step.
 
-    Breast, side and percentiles are found on a small copy. Where the decode may be reduced, the copy is decoded at its
-    own size; else it is taken from the full decode, the same for every lossless encoding. The two copies are smoothed
-    differently, which may move an edge of the crop by one of their pixels.
+    Breast, side and percentiles are found on a small copy. Where the decode may be reduced, so may the copy's; else it
+    is taken from the full decode, the same for every lossless encoding. The two copies are smoothed differently, which
+    may move an edge of the crop by one of their pixels.
 
     Args:
         header: Facts of the file.
@@ -62,14 +62,17 @@ def develop(
     Raises:
         Refused: If there is nothing on the image.
     """
-    overview = look_over(image, tone, reduced=reduced_decode and reduction(_whole(image), long_side, image.levels) > 0)
+    most = reduction(_whole(image), long_side, image.levels if reduced_decode else 0)
+    overview = look_over(image, tone, most=most)
     breast = find_breast(overview.gray)
     side = side_of_breast(overview.gray, breast)
     check, conflicts = check_laterality(side, header)
     flipped = orient == "left" and is_flipped(side, header)
     box, method = _scaled(breast, overview.power, image) if crop else (_whole(image), "none")
-    power = reduction(box, long_side, image.levels if overview.reduced else 0)
-    values = overview.decoded[power] if power in overview.decoded else image.reduced(power) if power else image.full()
+    power = reduction(box, long_side, image.levels if overview.decoded else 0)
+    values = overview.values
+    if power != overview.decoded:
+        values = image.reduced(power) if power else image.full()
     part = values[box.top >> power : -(-box.bottom >> power), box.left >> power : -(-box.right >> power)]
     pixels = shrink(look_up(part, overview.tables.gray), box, long_side)
     if flipped:
@@ -89,14 +92,14 @@ def develop(
     )
 
 
-def look_over(image: StoredImage, tone: Tone, *, reduced: bool) -> Overview:
+def look_over(image: StoredImage, tone: Tone, *, most: int) -> Overview:
     """The small copy.
 
     Args:
         image: The frame.
         tone: What its values mean.
-        reduced: Decode it at its own size, or the nearest that the image allows. Bright padding forbids it, for it
-            would bleed into what is beside it.
+        most: The largest reduction of which the final image may still be made: so far the copy may be decoded at
+            reduced size. 0: a full decode. Bright padding forbids any other, for it would bleed into what is beside it.
 
     Raises:
         Refused: If there is nothing on the image.
@@ -104,25 +107,19 @@ def look_over(image: StoredImage, tone: Tone, *, reduced: bool) -> Overview:
     power = 0
     while max(image.rows, image.columns) >> (power + 1) >= SMALL_SIDE:
         power += 1
-    if reduced:
-        power = max(power, 1)  # a small image is halved all the same, for that is all that gets decoded
-        decoded = min(power, image.levels)
-        small = image.reduced(decoded)
-        tables = tone_tables(tone, small)
-        if tables.dark_padding:
-            return Overview(power, _resized(look_up(small, tables.plain), image, power), tables, {decoded: small}, True)
-    full = image.full()
-    step = 2 ** max(power - 2, 0)  # every n-th, then the mean of 4 x 4: as smooth, and a fraction of the pixels
-    small = full[::step, ::step]
+    power = max(power, min(most, 1))
+    decoded = min(power, most)
+    values = image.reduced(decoded) if decoded else image.full()
+    step = 2 ** max(power - decoded - 2, 0)  # every n-th, then the mean of 4 x 4: as smooth, and faster
+    small = values[::step, ::step]
     tables = tone_tables(tone, small)
-    return Overview(power, _resized(look_up(small, tables.plain), image, power), tables, {0: full}, False)
-
-
-def _resized(gray: Gray, image: StoredImage, power: int) -> Gray:
+    if decoded and not tables.dark_padding:
+        return look_over(image, tone, most=0)
+    gray = look_up(small, tables.plain)
     size = (-(-image.columns >> power), -(-image.rows >> power))
-    if gray.shape == size[::-1]:
-        return gray
-    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), dtype=np.uint16)
+    if gray.shape != size[::-1]:
+        gray = np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), dtype=np.uint16)
+    return Overview(power, gray, tables, decoded, values)
 
 
 def reduction(box: CropBox, long_side: int | None, levels: int) -> int:

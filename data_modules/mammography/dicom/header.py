@@ -72,6 +72,10 @@ def read_header(dataset: "Dataset") -> MammogramHeader:
     if (facts.text("PartialView") or "").upper() == "YES":
         facts.flag("partial view")
     implant = (facts.text("BreastImplantPresent") or "").upper() == "YES"
+    implant = implant or not codes.isdisjoint(views.IMPLANT_DISPLACED_CODES)
+    for found, words in ((spot, "spot compression"), (magnification, "magnification"), (implant, "implant")):
+        if found:
+            facts.flag(words)
     meta = getattr(dataset, "file_meta", None)
     return MammogramHeader(
         rows=rows,
@@ -87,7 +91,7 @@ def read_header(dataset: "Dataset") -> MammogramHeader:
         presentation_intent=facts.text("PresentationIntentType"),
         spot=spot,
         magnification=magnification,
-        implant=implant or not codes.isdisjoint(views.IMPLANT_DISPLACED_CODES),
+        implant=implant,
         manufacturer=facts.text("Manufacturer"),
         model=facts.text("ManufacturerModelName"),
         flags=facts.flags,

@@ -89,6 +89,8 @@ def test_a_code_goes_before_another_position_and_the_conflict_is_flagged():
 def test_spot_magnification_and_implant(elements, spot, magnification, implant):
     facts = header(**elements)
     assert (facts.spot, facts.magnification, facts.implant) == (spot, magnification, implant)
+    said = {"spot compression": spot, "magnification": magnification, "implant": implant}
+    assert facts.flags == tuple(sorted(words for words, found in said.items() if found))
 
 
 @pytest.mark.parametrize(
