@@ -4,8 +4,8 @@ The signal: a breast with cancer shows a spiculated mass; one that was recalled 
 a benign one coarse calcifications; a negative one nothing. Density is the patient's. Two fifths of the patients have a
 cancer, many more than in the challenge, so that little data are enough to learn from.
 
-As in the challenge, BIRADS and density are empty for site 2, BIRADS is 0, 1 or 2, and files are MONOCHROME1 or 2, some
-with four windows, SIGMOID, and no Modality.
+As in the challenge, BIRADS and density are empty for site 2, BIRADS is 0, 1 or 2, and files are JPEG 2000 or JPEG
+lossless, MONOCHROME1 or 2, some with four windows, SIGMOID, and no Modality.
 """
 
 from collections.abc import Iterator
@@ -46,8 +46,8 @@ THIRD_VIEW_EVERY = 8
 ENCODINGS = (
     Encoding("jpeg2000", 1, 12),
     Encoding("jpeg2000", 2, 12, voi="sigmoid", windows=4, bare=True),
-    Encoding("jpeg2000", 2, 14),
-    Encoding("jpeg2000", 1, 14, voi="exact", padding=True),
+    Encoding("jpeg", 2, 14),
+    Encoding("jpeg", 1, 14, voi="exact", padding=True),
     Encoding("jpeg2000", 2, 12, intercept=-500),
 )
 """The varieties, taken in turn; a fifth is SIGMOID, as in the challenge."""

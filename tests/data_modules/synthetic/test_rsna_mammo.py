@@ -107,7 +107,8 @@ def test_a_fifth_of_the_files_is_sigmoid_with_four_windows_and_no_modality(tree)
     assert all("Modality" not in dataset and "BodyPartExamined" not in dataset for dataset in sigmoid)
     assert {dataset.PhotometricInterpretation for dataset in datasets} == {"MONOCHROME1", "MONOCHROME2"}
     assert {dataset.file_meta.TransferSyntaxUID.name for dataset in datasets} == {
-        "JPEG 2000 Image Compression (Lossless Only)"
+        "JPEG 2000 Image Compression (Lossless Only)",
+        "JPEG Lossless, Non-Hierarchical, First-Order Prediction (Process 14 [Selection Value 1])",
     }
 
 
