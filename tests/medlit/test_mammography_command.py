@@ -1,0 +1,28 @@
+"""From a raw set to figures by image, breast and exam, through the installed command."""
+
+import json
+
+import polars as pl
+import pytest
+
+from tests.medlit.command_line import medlit, tiny
+
+
+@pytest.mark.slow
+def test_a_set_is_drawn_prepared_and_learned(tmp_path):
+    raw, prepared, run = (tmp_path / name for name in ("raw", "prepared", "run"))
+    synth = medlit("data", "synth", "rsna_mammo", "--root", raw, "--cases", 24, "--img_size", 64)
+    assert synth.returncode == 0, synth.stderr
+    prepare = medlit("data", "prepare", "rsna_mammo", "--root", raw, "--out", prepared, "--workers", 1)
+    assert prepare.returncode == 0, prepare.stderr
+    fit = medlit("fit", *tiny(prepared, run, experiment="unimodal_rsna_mammo"), "--trainer.max_epochs", 1)
+    assert fit.returncode == 0, fit.stderr
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["synthetic"] is True
+    assert {"train.csv", "manifest.parquet", "prepared.json"} < manifest["data_hashes"].keys()
+    images, breasts, exams = (
+        pl.read_parquet(run / f"predictions_test{unit}.parquet") for unit in ("", "_breast", "_exam")
+    )
+    assert set(images["breast_id"]) == set(breasts["breast_id"])
+    assert set(images["exam_id"]) == set(exams["exam_id"])
+    assert len(images) > len(breasts) > len(exams) > 0
