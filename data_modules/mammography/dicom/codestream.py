@@ -19,6 +19,9 @@ TILE = 0x90
 NO_FRAME_HEADER = frozenset({0xC4, 0xC8, 0xCC})
 """Markers among C0 to CF that start no frame: DHT, JPG, DAC."""
 JPEG_LS_FRAME = 0xF7
+LEAST_SEGMENT = 0xC0
+"""Markers below it carry no length, and have no place before a scan."""
+SCAN = 0xDA
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,8 @@ def _jpeg2000(frame: bytes) -> Codestream:
 
 
 def _jpeg(frame: bytes) -> Codestream:
-    at = 2
+    """Read up to the first scan: GDCM ends the process on some streams whose markers are damaged."""
+    at, stream = 2, None
     while True:
         if frame[at] != 0xFF:
             raise ValueError("the JPEG header is damaged")
@@ -96,8 +100,13 @@ def _jpeg(frame: bytes) -> Codestream:
         if marker == 0xFF:  # fill byte
             at += 1
             continue
-        if (0xC0 <= marker <= 0xCF and marker not in NO_FRAME_HEADER) or marker == JPEG_LS_FRAME:
-            return Codestream(
+        if marker == SCAN and stream is not None:
+            return stream
+        length = _short(frame, at + 2)
+        if marker < LEAST_SEGMENT or marker == SCAN or length < 2:
+            raise ValueError("the JPEG header is damaged")
+        if (marker <= 0xCF and marker not in NO_FRAME_HEADER) or marker == JPEG_LS_FRAME:
+            stream = Codestream(
                 rows=_short(frame, at + 5),
                 columns=_short(frame, at + 7),
                 components=frame[at + 9],
@@ -105,7 +114,4 @@ def _jpeg(frame: bytes) -> Codestream:
                 signed=False,
                 levels=0,
             )
-        length = _short(frame, at + 2)
-        if length < 2 or marker == 0xDA:  # a scan before any frame
-            raise ValueError("the JPEG header is damaged")
         at += 2 + length

@@ -90,6 +90,8 @@ def _frame(dataset: "Dataset", header: MammogramHeader, pixel_bytes: int) -> tup
                 f"the compressed image is {size[1]} x {size[0]} with {size[2]} channels, the header says "
                 f"{header.columns} x {header.rows} with 1"
             )
+        if stream.bits > 8 * pixel_bytes:  # GDCM ends the process on JPEG-LS of more than 16
+            raise Refused(f"the compressed image has {stream.bits} bits a pixel, the header says {8 * pixel_bytes}")
     return frame, stream
 
 

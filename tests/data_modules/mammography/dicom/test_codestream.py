@@ -58,6 +58,11 @@ def test_damaged_markers_are_noticed():
         read_codestream(b"\xff\xd8\xff\xe0\x00\x01" + bytes(20))
     with pytest.raises(ValueError, match="JPEG header is damaged"):
         read_codestream(b"\xff\xd8\x00" + bytes(20))
+    between = jpeg(0xC3).index(b"\xff\xda")  # frame header and scan
+    with pytest.raises(ValueError, match="JPEG header is damaged"):
+        read_codestream(jpeg(0xC3)[:between] + b"\x99" + jpeg(0xC3)[between:])
+    with pytest.raises(ValueError, match="JPEG header is damaged"):
+        read_codestream(b"\xff\xd8" + jpeg(0xC3)[between:])
     stream = bytearray(jpeg2000(drawn(64, 96)))
     stream[stream.index(b"\xff\x52")] = 0
     with pytest.raises(ValueError, match="JPEG 2000 header is damaged"):

@@ -101,6 +101,13 @@ def test_a_stream_of_another_size_is_refused_before_it_is_decoded(name):
         stored_image(made, read_header(made))
 
 
+def test_a_stream_of_more_bits_than_are_allocated_is_refused():
+    made = dataset(drawn(), bits=16, syntax=JPEG2000Lossless)
+    made.BitsAllocated = made.BitsStored = 8
+    with pytest.raises(Refused, match="has 16 bits a pixel, the header says 8"):
+        stored_image(made, read_header(made))
+
+
 def test_a_frame_far_too_long_for_its_pixels_is_refused():
     made = dataset(drawn(16, 16), syntax=RLELossless)
     made.PixelData = made.PixelData + bytes(10**6)
