@@ -5,8 +5,9 @@ grayscale PNGs, and the official tables lie under their own names. Nothing here 
 """
 
 import json
+import posixpath
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_modules.errors import (
@@ -35,8 +36,7 @@ def output_path(image: str) -> str:
     Returns:
         ``images/<image without its suffix>.png``.
     """
-    path = PurePosixPath(image)
-    return f"{IMAGES}/{path.with_name(path.stem)}.png"
+    return f"{IMAGES}/{posixpath.splitext(image)[0]}.png"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import polars as pl
 
@@ -102,7 +102,7 @@ def make_plan(
             continue
         source, stat = found
         plan.sources.add(source)
-        if record and _is_done(record, source, stat, out / output_path(image), retry_failed=retry_failed):
+        if record and _is_done(record, source, stat, f"{out}/{output_path(image)}", retry_failed=retry_failed):
             plan.kept += 1
             plan.kept_failures += record.error_kind is not None
         else:
@@ -125,8 +125,8 @@ def check_outputs(images: Sequence[str]) -> None:
     """
     seen: dict[str, str] = {}
     for image in images:
-        path = PurePosixPath(image)
-        if path.is_absolute() or ".." in path.parts or not path.name or "\0" in image:
+        parts = image.split("/")
+        if parts[0] == "" or parts[-1] == "" or ".." in parts or "\0" in image:
             raise UnsafePathError(f"image {image!r} leaves the data set; correct the table")
         other = seen.setdefault(output_path(image), image)
         if other != image:
@@ -153,7 +153,7 @@ def _find(dataset: MammographySet, root: Path, image: str) -> tuple[str, os.stat
     return {"image": image, "error_kind": kind, "error": " ".join(error.split())}
 
 
-def _is_done(record: _Known, source: str, stat: os.stat_result, output: Path, *, retry_failed: bool) -> bool:
+def _is_done(record: _Known, source: str, stat: os.stat_result, output: str, *, retry_failed: bool) -> bool:
     if record.source != source or record.source_bytes != stat.st_size:
         return False
     if record.changed is None or stat.st_mtime_ns > record.changed:
@@ -161,7 +161,7 @@ def _is_done(record: _Known, source: str, stat: os.stat_result, output: Path, *,
     if record.error_kind is not None:
         return not retry_failed and record.error_kind not in PASSING
     try:
-        return output.stat().st_size == record.output_bytes
+        return os.stat(output).st_size == record.output_bytes
     except OSError:
         return False
 

@@ -12,10 +12,13 @@ from data_modules.errors import (
     OutputError,
     PreparationMismatchError,
     PreparationUnfinishedError,
+    TableError,
     TooManyErrorsError,
+    UnsafePathError,
 )
 from data_modules.mammography.dicom import read_mammogram
 from data_modules.mammography.prepare.files import LOCK, locked
+from data_modules.mammography.prepare.plan import check_outputs
 from data_modules.mammography.prepare.run import prepare_set
 from data_modules.mammography.prepare.settings import PreparationSettings
 from data_modules.mammography.prepared import open_prepared, output_path, read_manifest
@@ -239,3 +242,15 @@ def test_folders_that_cannot_work_are_refused(root, out):
 def test_a_run_beside_another_is_refused(root, out):
     with locked(out), pytest.raises(BlockingIOError, match="another process"):
         run(root, out)
+
+
+@pytest.mark.parametrize("image", ["", "/etc/x.dcm", "../x.dcm", "a/../../x.dcm", "a/", "a\0.dcm"])
+def test_images_that_leave_the_folder_are_refused(image):
+    with pytest.raises(UnsafePathError, match="leaves the data set"):
+        check_outputs(["a/b.dcm", image])
+
+
+def test_two_images_of_one_output_are_refused():
+    check_outputs(["a/b.dcm", "a/b.c.dcm", "b.dcm"])
+    with pytest.raises(TableError, match=r"'a/b.dcm' and 'a/b.png' differ in their suffix alone"):
+        check_outputs(["a/b.dcm", "a/b.png"])
