@@ -24,7 +24,7 @@ STRIP = 0.03
 AIR_SHARE = 0.5
 """The skin line lies this far from the median of the air to Otsu's threshold, which cuts through fat."""
 MARGIN = 0.01
-"""Kept around the breast, as part of the longer side: the smoothing took the nipple's tip."""
+"""Kept around the breast, as part of the longer side: the skin line is dim."""
 TISSUE = (0.05, 0.95)
 """Share of the box that has to be tissue for a box to be believed."""
 MIN_AREA = 0.03
@@ -44,7 +44,7 @@ class Breast:
 
 
 def find_breast(small: Gray) -> Breast:
-    """Find the breast: Otsu's threshold, thin strips removed, the largest component.
+    """Find the breast: Otsu's threshold, thin strips removed, the largest component, and what is next to it.
 
     Otsu's threshold parts air from tissue; the skin line lies below it, so half the way to the air is taken. An opening
     removes the film's border and letters, which are thin, and parts a border that touches the breast from it. Where the
@@ -60,7 +60,8 @@ def find_breast(small: Gray) -> Breast:
     top, left, bottom, right = trim_border(small)
     inner = small[top:bottom, left:right]
     mask = np.zeros(small.shape, dtype=bool)
-    mask[top:bottom, left:right] = largest_component(without_strips(tissue(inner)))
+    bright = tissue(inner)
+    mask[top:bottom, left:right] = with_nipple(largest_component(without_strips(bright)), bright)
     if mask.mean() >= MIN_AREA:
         box = _box(mask, margin=round(MARGIN * max(height, width)), within=CropBox(top, left, bottom, right))
         share = float(mask[box.top : box.bottom, box.left : box.right].mean())
@@ -104,15 +105,29 @@ def tissue(small: Gray) -> Mask:
 
 def without_strips(mask: Mask) -> Mask:
     """The mask opened by a square: what is thinner than ``STRIP`` of the shorter side goes, also along the edges."""
-    side = max(round(STRIP * min(mask.shape)), 1)
-    opened = cv2.morphologyEx(
-        mask.astype(np.uint8),
-        cv2.MORPH_OPEN,
-        np.ones((side, side), dtype=np.uint8),
-        borderType=cv2.BORDER_CONSTANT,
-        borderValue=0,
-    )
-    return np.asarray(opened > 0)
+    return _morphed(mask, cv2.MORPH_OPEN, _strip(mask))
+
+
+def with_nipple(breast: Mask, bright: Mask) -> Mask:
+    """What is bright and next to the breast belongs to it: the opening took the nipple and blunt ends with it.
+
+    Args:
+        breast: (h, w), a component of the opened mask.
+        bright: (h, w), the mask before it was opened.
+    """
+    return _morphed(breast, cv2.MORPH_DILATE, 2 * _strip(breast) + 1) & bright | breast
+
+
+def _strip(mask: Mask) -> int:
+    shorter: int = min(mask.shape)
+    return max(round(STRIP * shorter), 1)
+
+
+def _morphed(mask: Mask, operation: int, side: int) -> Mask:
+    """The mask after an operation with a square; outside of the image nothing is set."""
+    square = np.ones((side, side), dtype=np.uint8)
+    outside = {"borderType": cv2.BORDER_CONSTANT, "borderValue": 0}
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), operation, square, **outside) > 0)
 
 
 def largest_component(mask: Mask) -> Mask:

@@ -43,6 +43,13 @@ def test_letters_are_left_out():
     assert_near(find_breast(image).box)
 
 
+def test_the_nipple_belongs_to_the_breast():
+    image = gray()
+    without = find_breast(image).box
+    cv2.circle(image, (without.right - 8, HEIGHT // 2), 10, 30000, -1)  # half of it beyond the skin
+    assert find_breast(image).box.right >= without.right + 4
+
+
 @pytest.mark.parametrize("edge", ["top", "bottom", "left", "right", "all"])
 def test_a_film_border_is_left_out_also_where_it_touches_the_breast(edge):
     image, wide = gray(), 14
