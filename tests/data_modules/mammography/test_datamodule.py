@@ -2,9 +2,6 @@
 
 import json
 import os
-import pickle
-import subprocess
-import sys
 
 import polars as pl
 import pytest
@@ -231,6 +228,20 @@ def test_pretraining_gives_image_text_batches_in_every_split():
     assert figure.get_supxlabel().startswith(data.dataset("test")[0]["sentences"][0][:20])
 
 
+def test_pretraining_takes_images_whose_label_is_unknown():
+    data = build(pristine("embed"), "fit", target="cancer", pretraining=PairSettings())
+    labels = torch.cat([batch["label"] for batch in data.test_dataloader()]).tolist()
+    assert labels == [-1 if case.label is None else case.label for case in data.splits["test"]]
+    assert -1 in labels
+
+
+def test_pretraining_in_folds_and_of_every_image():
+    folds = [build(pristine("embed"), "fit", pretraining=PairSettings(), num_folds=3, fold=fold) for fold in range(3)]
+    data = build(pristine("embed"), "predict", pretraining=PairSettings(), predict_split="all")
+    shown = [name for batch in data.predict_dataloader() for name in batch["case_id"]]
+    assert sorted(name for fold in folds for name in ids(fold, "test")) == sorted(shown)
+
+
 def test_captions_hide_the_side_where_images_are_mirrored_or_turned():
     turned, plain = PreparationSettings(), PreparationSettings(orient="none")
     hides = {
@@ -257,28 +268,3 @@ def test_is_loaded_from_a_configuration_with_its_groups():
         assert data.pretraining == PairSettings(pair="breast", max_tokens=64)
         assert data.preparation == PreparationSettings(long_side=512)
         assert data.rules.missing_side == "drop"
-
-
-def imported(code):
-    """Names of the modules that a fresh interpreter has imported after some code."""
-    script = f"{code}\nimport sys; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
-
-
-def test_the_package_alone_imports_nothing_heavy():
-    assert not {"torch", "polars", "lightning", "cv2"} & imported("import data_modules.mammography")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("settings", [{}, {"pretraining": PairSettings()}], ids=["classification", "pretraining"])
-def test_a_worker_imports_no_polars_and_no_lightning(tmp_path, settings):
-    data = build(pristine("embed"), "fit", **settings)
-    dataset = data.dataset("train", training=True)
-    (tmp_path / "dataset").write_bytes(pickle.dumps((dataset, dataset.collate)))
-    code = (
-        "import pickle, pathlib; "
-        f"dataset, collate = pickle.loads(pathlib.Path({str(tmp_path / 'dataset')!r}).read_bytes()); "
-        "collate([dataset[0, 1], dataset[1, 2]])"
-    )
-    assert not {"polars", "lightning", "pydicom"} & imported(code)
