@@ -99,7 +99,7 @@ class Attributes:
         Raises:
             Refused: If it is absent and there is no default, no whole number, or out of bounds.
         """
-        number = self.number(name, default=math.nan if default is None else default)
+        number = self.number(name, default=math.nan if default is None else float(default))
         if math.isnan(number):
             raise Refused(f"{name} is missing")
         if not number.is_integer() or not low <= number <= high:

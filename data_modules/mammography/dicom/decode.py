@@ -58,16 +58,22 @@ def stored_image(dataset: "Dataset", header: MammogramHeader) -> StoredImage:
     signed = bool(dataset.get("PixelRepresentation", 0))
     allocated = int(dataset.BitsAllocated)
     frame, stream = _frame(dataset, header, allocated // 8)
-    same = stream is not None and (stream.bits, stream.signed) == (header.bits_stored, signed)
-    reducible = same and stream is not None and header.transfer_syntax not in HTJ2K
+    bits = header.bits_stored
+    levels, precision = 0, bits
+    if stream is not None and stream.signed == signed and header.transfer_syntax not in HTJ2K:
+        # Unsigned values are the same whatever precision the stream states; of signed ones it says where the sign is.
+        levels = stream.levels if not signed or stream.bits == bits else 0
+        precision = stream.bits
 
     def full() -> Values:
-        return within_bits(_decode(dataset, header), header.bits_stored, signed=signed)
+        return within_bits(_decode(dataset, header), bits, signed=signed)
 
     def reduced(power: int) -> Values:
-        return reduced_jpeg2000(frame, power, bits=header.bits_stored, signed=signed)
+        values = reduced_jpeg2000(frame, power, bits=precision, signed=signed)
+        if precision > bits and int(values.max()) >= 2**bits:
+            full()  # refuses values that are too large; wavelets alone may overshoot a little
+        return values
 
-    levels = stream.levels if stream is not None and reducible else 0
     return StoredImage(header.rows, header.columns, signed, levels, full, reduced)
 
 

@@ -85,12 +85,34 @@ def test_reduced_jpeg_2000_is_a_small_copy_in_the_same_units(dtype, power):
     assert abs(small.mean() - smooth.mean()) < 0.01 * np.ptp(pixels)
 
 
-def test_only_jpeg_2000_of_the_header_s_own_precision_is_reduced():
+def restated(pixels, *, bits):
+    """A file whose stream states another precision than its header."""
+    made = dataset(pixels, bits=16 if pixels.dtype == np.uint16 else 13, syntax=JPEG2000Lossless)
+    made.BitsStored, made.HighBit = bits, bits - 1
+    return stored_image(made, read_header(made))
+
+
+def test_only_jpeg_2000_is_reduced_and_signed_values_only_at_the_stated_precision():
     assert image(drawn(), syntax=JPEG2000Lossless).levels > 0
     assert image(drawn()).levels == image(drawn(), syntax=RLELossless).levels == 0
-    made = dataset(drawn(), syntax=JPEG2000Lossless)
-    made.BitsStored, made.HighBit = 14, 13
-    assert stored_image(made, read_header(made)).levels == 0
+    signed = drawn().astype(np.int16) - 2000
+    assert image(signed, bits=13, syntax=JPEG2000Lossless).levels > 0
+    assert restated(signed, bits=14).levels == 0
+
+
+def test_another_precision_of_the_stream_changes_no_value():
+    stored = restated(drawn(), bits=12)
+    assert stored.levels > 0
+    np.testing.assert_array_equal(stored.full(), drawn())
+    alike = image(drawn(), syntax=JPEG2000Lossless)
+    assert np.abs(np.subtract(stored.reduced(2), alike.reduced(2), dtype=int)).max() <= 1
+
+
+def test_values_beyond_the_bits_stored_are_refused_in_a_reduced_decode_too():
+    pixels = drawn()
+    pixels[80:160, :80] = 5000
+    with pytest.raises(Refused, match="exceed the 12 bits"):
+        restated(pixels, bits=12).reduced(2)
 
 
 @pytest.mark.parametrize("name", ["Rows", "Columns"])
