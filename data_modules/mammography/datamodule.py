@@ -190,7 +190,9 @@ class MammographyDataModule(ClassificationDataModule):
 
     def read_all(self) -> Sequence[Case]:
         """Every prepared image, or the breasts of all; labels need not be known."""
-        return self.cases_of(self._prepared_samples(divided=False))
+        frame = self.shown(self._prepared_samples(divided=False))
+        self._say("left out", self.left_out)
+        return self.cases_of(frame)
 
     def split_sources(self) -> Mapping[Split, str]:
         """The tables, or the cut."""
@@ -213,6 +215,10 @@ class MammographyDataModule(ClassificationDataModule):
             images_per_view=self.images_per_view,
             aspect=self.aspect,
         )
+
+    def shown(self, frame: "pl.DataFrame") -> "pl.DataFrame":
+        """The rows that can be predicted; here all."""
+        return frame
 
     def usable(self, frame: "pl.DataFrame") -> "pl.DataFrame":
         """The rows that can be learned from: those whose label is known. The others are counted."""

@@ -204,12 +204,15 @@ class EMBEDDataModule(MammographyDataModule):
 
     def usable(self, frame: "pl.DataFrame") -> "pl.DataFrame":
         """The images that can be learned from: with a label, or of pretraining with a caption."""
-        return super().usable(frame) if self.pretraining is None else self._captioned(frame)
+        return super().usable(frame) if self.pretraining is None else self.shown(frame)
 
-    def read_all(self) -> Sequence[Case]:
-        """Every prepared image, or the breasts of all; of pretraining, those with a caption."""
-        frame = self._prepared_samples(divided=False)
-        return self.cases_of(frame if self.pretraining is None else self._captioned(frame))
+    def shown(self, frame: "pl.DataFrame") -> "pl.DataFrame":
+        """All rows; of pretraining those with a caption. The others are counted."""
+        if self.pretraining is None:
+            return frame
+        for reason, count in missing_for_caption(frame).items():
+            self._count(f"no caption: {reason}", count)
+        return frame.filter(has_caption(frame))
 
     def cases_of(self, frame: "pl.DataFrame") -> CaseTable:
         """Cases of the rows of a sample table; of pretraining, with what their captions say."""
@@ -242,11 +245,6 @@ class EMBEDDataModule(MammographyDataModule):
         if "second_image" in sample:
             return plot_pair(cast(ImageTextSample, sample), class_names=self.class_names)
         return super().plot(sample)
-
-    def _captioned(self, frame: "pl.DataFrame") -> "pl.DataFrame":
-        for reason, count in missing_for_caption(frame).items():
-            self._count(f"no caption: {reason}", count)
-        return frame.filter(has_caption(frame))
 
 
 def _check_pretraining(**settings: tuple[object, object]) -> None:
