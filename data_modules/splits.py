@@ -134,8 +134,9 @@ def check_disjoint(splits: Mapping[Split, Sequence[Case]], *, sources: Mapping[S
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """SHA-256 of a file, which need not fit into memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def ids_hash(case_ids: Iterable[str]) -> str:
