@@ -46,8 +46,8 @@ class MammographyDataModule(ClassificationDataModule):
     """A prepared set of mammograms: its subclass names the set and reads its tables, all else is here.
 
     After ``setup``, ``left_out`` says how many images are in no split, by reason; the log says it too. The splits are
-    cut by ``split_seed``, patients whole, and depend neither on the target nor on the level: a classifier never tests
-    on a patient that a pretraining with the same ``split_seed`` has seen.
+    cut by ``split_seed``, patients whole, and depend neither on the target nor on the level nor on the rules by which
+    tables are joined: a classifier never tests on a patient that a pretraining with the same ``split_seed`` has seen.
 
     Args:
         root: Folder that ``medlit data prepare`` wrote.
@@ -157,6 +157,10 @@ class MammographyDataModule(ClassificationDataModule):
     def read_samples(self) -> "SampleTable":
         """The sample table of the tables below ``root``."""
 
+    def read_strata(self) -> "pl.DataFrame | None":
+        """The samples by the default rules, which splits are cut by; None: ``read_samples`` goes by them itself."""
+        return None
+
     @abstractmethod
     def official_tables(self) -> tuple[str, ...]:
         """Paths of the official tables below ``root``."""
@@ -261,7 +265,8 @@ class MammographyDataModule(ClassificationDataModule):
         frame = table.frame
         if divided:
             cut = {"num_folds": self.num_folds, "fold": self.fold}
-            frame = divide(frame, stratify=self.stratify, seed=self.split_seed, **cut)
+            strata = self.read_strata()
+            frame = divide(frame, stratify=self.stratify, seed=self.split_seed, strata=strata, **cut)
         self.left_out = dict(table.dropped)
         self._say("rules decided about", table.touched)
         frame, failed = keep_prepared(frame, prepared)

@@ -62,7 +62,13 @@ def keep_prepared(frame: pl.DataFrame, prepared: Prepared) -> tuple[pl.DataFrame
 
 
 def divide(
-    frame: pl.DataFrame, *, stratify: Label, seed: int, num_folds: int | None = None, fold: int | None = None
+    frame: pl.DataFrame,
+    *,
+    stratify: Label,
+    seed: int,
+    strata: pl.DataFrame | None = None,
+    num_folds: int | None = None,
+    fold: int | None = None,
 ) -> pl.DataFrame:
     """Give every row its split: of a fold, official, or 70 : 10 : 20; patients whole.
 
@@ -74,6 +80,8 @@ def divide(
         frame: All samples of a set; ``split`` official or null.
         stratify: The label that is in proportion in all parts.
         seed: Of the parts that are cut here.
+        strata: The set's samples by its default rules, where ``frame`` was made by others: a patient's part is that of
+            the default rules. None: they are ``frame``.
         num_folds: Pool all rows and cut them into K folds.
         fold: The one that tests; the next one validates.
 
@@ -85,17 +93,19 @@ def divide(
         SplitLeakageError: If an official split divides a patient.
     """
     if num_folds is not None and fold is not None:
-        return _folds(frame, stratify=stratify, seed=seed, num_folds=num_folds, fold=fold)
+        return _folds(frame, stratify=stratify, seed=seed, strata=strata, num_folds=num_folds, fold=fold)
     official = frame["split"].drop_nulls().unique()
     if official.is_empty():
-        return split_patients(frame, label=stratify, seed=seed)
+        return split_patients(frame, label=stratify, seed=seed, strata=strata)
     _check_whole(frame)
     if "val" in official:
         return frame
-    training = frame.filter(pl.col("split") == "train")
-    parts = patient_parts(training, label=stratify, shares=(1 - VALIDATION_SHARE, VALIDATION_SHARE), seed=seed)
+    trains = pl.col("split") == "train"
+    shares = (1 - VALIDATION_SHARE, VALIDATION_SHARE)
+    whole = None if strata is None else strata.filter(trains)
+    parts = patient_parts(frame.filter(trains), label=stratify, shares=shares, seed=seed, strata=whole)
     chosen = [patient for patient, part in parts.items() if part == 1]
-    validates = (pl.col("split") == "train") & pl.col("patient_id").is_in(chosen)
+    validates = trains & pl.col("patient_id").is_in(chosen)
     return frame.with_columns(pl.when(validates).then(pl.lit("val")).otherwise("split").alias("split"))
 
 
@@ -176,13 +186,15 @@ def _files(frame: pl.DataFrame, breasts: Names, *, view: str) -> Files:
     return Files(np.cumsum(counts), TextColumn(chosen["output"].to_list()))
 
 
-def _folds(frame: pl.DataFrame, *, stratify: Label, seed: int, num_folds: int, fold: int) -> pl.DataFrame:
+def _folds(
+    frame: pl.DataFrame, *, stratify: Label, seed: int, strata: pl.DataFrame | None, num_folds: int, fold: int
+) -> pl.DataFrame:
     patients = frame["patient_id"].n_unique()
     if patients < num_folds:
         raise DataSettingsError(
             f"num_folds is {num_folds}, but there are {patients} patients, who are never cut; set fewer folds"
         )
-    parts = patient_parts(frame, label=stratify, shares=[1 / num_folds] * num_folds, seed=seed)
+    parts = patient_parts(frame, label=stratify, shares=[1 / num_folds] * num_folds, seed=seed, strata=strata)
     roles = {fold: "test", (fold + 1) % num_folds: "val"}
     names = {patient: roles.get(part, "train") for patient, part in parts.items()}
     return frame.with_columns(pl.col("patient_id").replace_strict(names, return_dtype=pl.String).alias("split"))

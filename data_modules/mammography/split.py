@@ -8,7 +8,7 @@ import polars as pl
 
 from data_modules.errors import DataSettingsError
 from data_modules.mammography.official import CLINICAL_ORDER
-from data_modules.splits import SPLITS, assign_groups, lot
+from data_modules.splits import SPLITS, lot
 
 Label = Literal["birads", "density", "cancer"]
 LABELS: tuple[Label, ...] = ("birads", "density", "cancer")
@@ -19,17 +19,26 @@ BALANCED_SHARE = 0.1
 UNKNOWN = -1
 
 
-def split_patients(frame: pl.DataFrame, *, label: Label, shares: Sequence[float] = SHARES, seed: int) -> pl.DataFrame:
+def split_patients(
+    frame: pl.DataFrame,
+    *,
+    label: Label,
+    shares: Sequence[float] = SHARES,
+    seed: int,
+    strata: pl.DataFrame | None = None,
+) -> pl.DataFrame:
     """Divide a sample table among train, val and test, patients whole.
 
     A patient counts once, under the worst label of all her images (BI-RADS in the clinical order 5, 4, 0, 6, 3, 2, 1,
-    else the greatest; unknown is a label of its own), and each label's patients are shared out in proportion.
+    else the greatest; unknown is a label of its own), and each label's patients are shared out in proportion. How, and
+    what ``strata`` is for, says ``patient_parts``.
 
     Args:
         frame: With ``patient_id`` and the label's column.
         label: What to stratify by.
         shares: Of train, val and test, their sum 1.
         seed: Zero or more.
+        strata: Where labels are looked up; None: in ``frame``.
 
     Returns:
         The frame in its order, with ``split``: a function of the seed, the patients' ids and labels.
@@ -39,7 +48,7 @@ def split_patients(frame: pl.DataFrame, *, label: Label, shares: Sequence[float]
     """
     if len(shares) != len(SPLITS) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-9:
         raise DataSettingsError(f"shares are {list(shares)}; give train, val and test each one, their sum 1")
-    part_of = patient_parts(frame, label=label, shares=shares, seed=seed)
+    part_of = patient_parts(frame, label=label, shares=shares, seed=seed, strata=strata)
     names = {patient: SPLITS[part] for patient, part in part_of.items()}
     return frame.with_columns(
         pl.col("patient_id").replace_strict(names, return_dtype=pl.String).alias("split")
@@ -48,27 +57,49 @@ def split_patients(frame: pl.DataFrame, *, label: Label, shares: Sequence[float]
     )
 
 
-def patient_parts(frame: pl.DataFrame, *, label: Label, shares: Sequence[float], seed: int) -> dict[str, int]:
+def patient_parts(
+    frame: pl.DataFrame, *, label: Label, shares: Sequence[float], seed: int, strata: pl.DataFrame | None = None
+) -> dict[str, int]:
     """The part that each patient goes to; each label's patients are shared out in proportion.
+
+    The patients of a label stand in an order that depends on the seed and their ids alone, and are cut at the shares.
+    So a patient whose label changes, or who is new, moves hardly anybody else: what was trained on is not tested on
+    after a correction of the tables.
 
     Args:
         frame: With ``patient_id`` and the label's column.
         label: What to stratify by: a patient counts once, under the worst label of all her images.
         shares: Of the parts, their sum 1.
         seed: Zero or more.
+        strata: Where labels are looked up; None: in ``frame``. The part of a patient then depends on ``strata`` alone,
+            or, if she is not in it, on the seed and her id: never on what else ``frame`` holds.
 
     Returns:
-        Number of the part by patient.
+        Number of the part by patient. A part has its share of each label's patients, rounded up or down, and of all
+        patients give or take one; those who are not in ``strata`` are shared out by chance.
 
     Raises:
         DataSettingsError: For an unknown label or a negative seed.
     """
     _check(label, seed)
-    worst = _worst(frame, label)
-    frequency = worst["stratum"].value_counts().sort("count", "stratum")["stratum"].to_list()
-    column = dict(zip(frequency, np.eye(len(frequency), dtype=np.int64), strict=True))
-    tally = {patient: column[stratum] for patient, stratum in worst.iter_rows()}
-    return assign_groups(tally, shares=shares, seed=seed)
+    worst = _worst(frame if strata is None else strata, label)
+    part_of: dict[str, int] = {}
+    lacking = np.zeros(len(shares))  # patients that a part should have so far, and has not
+    for _, patients in sorted(_patients(worst, "stratum"), reverse=True):
+        due = np.round(np.multiply(shares, len(patients)), 9)  # rounded, for 0.7 x 10 is a little less than 7
+        counts = np.floor(due).astype(np.int64)
+        lacking += due - counts
+        # What rounding down leaves over goes to parts with a fraction due, to those first that lack most so far.
+        order = np.lexsort((-np.round(lacking, 9), due == counts))[: len(patients) - counts.sum()]
+        counts[order] += 1
+        lacking[order] -= 1
+        parts = np.repeat(np.arange(len(shares)), counts).tolist()
+        part_of.update(zip(sorted(patients, key=lambda patient: lot(seed, patient)), parts, strict=True))
+    bounds = np.cumsum(shares)[:-1]
+    for patient in set(frame["patient_id"]) - part_of.keys():
+        draw = int.from_bytes(lot(seed, patient)[:8]) / 2**64
+        part_of[patient] = int(np.searchsorted(bounds, draw, side="right"))
+    return part_of
 
 
 def label_fraction(frame: pl.DataFrame, *, fraction: float, label: Label, seed: int) -> pl.DataFrame:

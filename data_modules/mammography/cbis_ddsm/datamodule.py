@@ -13,6 +13,8 @@ from data_modules.mammography.selection import Level
 from data_modules.transforms import Step
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from data_modules.mammography.samples import SampleTable
 
 
@@ -126,6 +128,14 @@ class CBISDDSMDataModule(MammographyDataModule):
         from data_modules.mammography.cbis_ddsm.tables import read_samples
 
         return read_samples(self.root, abnormalities=self.abnormalities, leaking_patients=self.leaking_patients)
+
+    def read_strata(self) -> "pl.DataFrame | None":
+        """The samples by the default rules, which splits are cut by; None where these are the rules."""
+        from data_modules.mammography.cbis_ddsm.tables import read_samples
+
+        if (self.abnormalities, self.leaking_patients) == ("all", "test"):
+            return None
+        return read_samples(self.root).frame
 
     def official_tables(self) -> tuple[str, ...]:
         """The tables of the release, below ``root``."""

@@ -156,6 +156,13 @@ class EMBEDDataModule(MammographyDataModule):
 
         return read_samples(self.root, rules=self.rules)
 
+    def read_strata(self) -> "pl.DataFrame | None":
+        """The samples by the default rules, which splits are cut by; None where ``rules`` choose the same."""
+        from data_modules.mammography.embed.tables import read_samples
+
+        default = self.rules.with_default_choices()
+        return None if default == self.rules else read_samples(self.root, rules=default).frame
+
     def official_tables(self) -> tuple[str, ...]:
         """The tables of the release, below ``root``."""
         from data_modules.mammography.embed.tables import SET

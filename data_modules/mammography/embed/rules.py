@@ -68,3 +68,7 @@ class EmbedRules:
         for name, days in (("biopsy_days", self.biopsy_days), ("follow_up_days", self.follow_up_days)):
             if days < 0:
                 raise DataSettingsError(f"EMBED: {name} is {days}; it has to be at least 0")
+
+    def with_default_choices(self) -> "EmbedRules":
+        """The default rules, but for what the tables cannot be read without: their codes, paths and names."""
+        return EmbedRules(unknown_codes=self.unknown_codes, path_prefix=self.path_prefix, metadata=self.metadata)

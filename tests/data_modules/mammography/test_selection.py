@@ -131,6 +131,16 @@ def test_every_patient_is_tested_in_one_fold(frame):
         assert {p for p, split in fold.items() if split == "val"} == {p for p, s in following.items() if s == "test"}
 
 
+@pytest.mark.parametrize("settings", [{}, {"num_folds": 4, "fold": 1}])
+@pytest.mark.parametrize("official", [None, "train"])
+def test_rules_that_change_labels_or_leave_rows_out_do_not_change_the_splits(frame, settings, official):
+    frame = frame.with_columns(pl.lit(official, pl.String).alias("split"))
+    found = parts(divide(frame, stratify="birads", seed=0, **settings))
+    other = frame.with_columns((6 - pl.col("birads")).alias("birads")).filter(pl.col("patient_id") > "p2")
+    assert parts(divide(other, stratify="birads", seed=0, strata=frame, **settings)).items() < found.items()
+    assert not parts(divide(other, stratify="birads", seed=0, **settings)).items() < found.items()
+
+
 def test_more_folds_than_patients_are_refused(frame):
     with pytest.raises(DataSettingsError, match="num_folds is 3, but there are 2 patients"):
         divide(frame.filter(pl.col("patient_id").is_in(["p0", "p1"])), stratify="birads", seed=0, num_folds=3, fold=0)

@@ -65,6 +65,50 @@ def test_a_split_is_a_function_of_ids_and_seed():
     assert split_patients(split, label="birads", seed=5).equals(split)  # an earlier split is replaced
 
 
+def parts(split):
+    return dict(split.select("patient_id", "split").iter_rows())
+
+
+@pytest.mark.parametrize("change", ["labels", "patients"])
+def test_a_correction_of_the_tables_moves_hardly_anybody(change):
+    """A model that was trained before it has not seen the patients that are tested on after it."""
+    generator = np.random.default_rng(0)
+    labels = generator.choice(7, size=2000, p=[0.15, 0.35, 0.4, 0.05, 0.03, 0.01, 0.01])
+    frame = pl.DataFrame({"patient_id": [f"p{i}" for i in range(2000)], "birads": labels})
+    if change == "labels":
+        labels[generator.choice(2000, size=20, replace=False)] = generator.choice(7, size=20)
+        later = frame.with_columns(pl.Series("birads", labels))
+    else:
+        later = frame.filter(pl.Series(generator.random(2000) > 0.01))
+    before, after = (parts(split_patients(rows, label="birads", seed=0)) for rows in (frame, later))
+    assert sum(before[patient] != part for patient, part in after.items()) <= 20
+    assert not [patient for patient, part in after.items() if {part, before[patient]} == {"train", "test"}]
+
+
+def test_strata_of_other_samples_decide_and_no_patient_moves():
+    frame = table(300, seed=0)
+    known = frame.filter(pl.col("patient_id").str.ends_with("3").not_())
+    split = split_patients(known, label="birads", seed=0)
+    relabelled = frame.with_columns((6 - pl.col("birads")).alias("birads"))
+    for rows in (relabelled, relabelled.head(500), frame.tail(200)):
+        found = parts(split_patients(rows, label="birads", seed=0, strata=known))
+        assert found.keys() == patients(rows)
+        assert {patient: part for patient, part in found.items() if not patient.endswith("3")}.items() <= parts(
+            split
+        ).items()
+    whole = parts(split_patients(frame, label="birads", seed=0, strata=known))
+    some = parts(split_patients(frame.tail(200), label="birads", seed=0, strata=known))
+    assert some.items() <= whole.items()
+
+
+def test_patients_without_a_stratum_are_shared_out_by_chance():
+    strata, others = table(5, seed=0), table(1000, seed=1).with_columns("new " + pl.col("patient_id"))
+    found = Counter(parts(split_patients(others, label="birads", seed=0, strata=strata)).values())
+    expected = {"train": 700, "val": 100, "test": 200}
+    for name, number in expected.items():
+        assert abs(found[name] - number) < 4 * (number * (1 - number / 1000)) ** 0.5  # four standard deviations
+
+
 def test_shares_can_be_others():
     split = split_patients(table(100, seed=0), label="birads", shares=(0.5, 0.25, 0.25), seed=0)
     assert split.group_by("split").agg(pl.col("patient_id").n_unique()).sort("split").rows() == [
