@@ -250,8 +250,6 @@ class MammographyDataModule(ClassificationDataModule):
         """The manifest says which images there are; half a million are not looked for one by one."""
         return cases
 
-    # Reading.
-
     def _prepared_samples(self, *, divided: bool) -> "pl.DataFrame":
         """The sample table with the paths of prepared images, divided into splits before any image is left out."""
         try:
@@ -265,8 +263,7 @@ class MammographyDataModule(ClassificationDataModule):
         frame = table.frame
         if divided:
             cut = {"num_folds": self.num_folds, "fold": self.fold}
-            strata = self.read_strata()
-            frame = divide(frame, stratify=self.stratify, seed=self.split_seed, strata=strata, **cut)
+            frame = divide(frame, stratify=self.stratify, seed=self.split_seed, strata=self.read_strata(), **cut)
         self.left_out = dict(table.dropped)
         self._say("rules decided about", table.touched)
         frame, failed = keep_prepared(frame, prepared)
