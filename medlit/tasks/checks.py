@@ -35,6 +35,19 @@ def check_names(what: str, names: Sequence[str], modalities: Sequence[str]) -> N
         )
 
 
+def refuse_pairs(datamodule: object) -> None:
+    """Refuse data whose batches are images with captions instead of cases with labels.
+
+    Raises:
+        ConfigurationError: Saying which setting makes them so.
+    """
+    if getattr(datamodule, "pretraining", None) is not None:
+        raise ConfigurationError(
+            f"{type(datamodule).__name__} gives pairs of images with captions; set data.init_args.pretraining to null "
+            "for a classification task"
+        )
+
+
 def folds_of(task: LightningModule) -> dict[str, int] | None:
     """``num_folds``, ``fold`` and ``split_seed`` of the data of a task; None where they are not cut into folds."""
     data = getattr(task._trainer, "datamodule", None)

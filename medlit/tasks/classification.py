@@ -22,6 +22,7 @@ from medlit.tasks.checks import (
     folds_of,
     refuse_non_finite_logits,
     refuse_non_finite_loss,
+    refuse_pairs,
 )
 from medlit.tasks.fidelity import Fidelity, as_written, validate_before_training
 from medlit.tasks.figures import SetFigures, set_figures
@@ -141,6 +142,7 @@ class ClassificationTask(LightningModule, ABC):
     def setup(self, stage: str) -> None:
         """Take from the data what losses and figures need: kind of labels, order of severity, class weights."""
         datamodule = getattr(self.trainer, "datamodule", None)
+        refuse_pairs(datamodule)
         self.multi_label = bool(getattr(datamodule, "multi_label", self.multi_label))
         self.class_severity = severity_of(datamodule, num_classes=len(self.class_names))
         if stage == "fit" and self.use_class_weights:

@@ -7,8 +7,11 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from torch.optim.lr_scheduler import OneCycleLR
 
+from data_modules.mammography import EMBEDDataModule
+from data_modules.mammography.image_text import PairSettings
 from medlit.callbacks import BestCheckpoint
 from medlit.errors import ConfigurationError
+from medlit.tasks.checks import refuse_pairs
 from tests.medlit.tasks.tiny import TinyDataModule, early_intervention, trainer, unimodal
 
 
@@ -46,3 +49,10 @@ def test_figures_of_training_and_validation_may_be_watched(tmp_path):
 def test_what_an_optimizer_or_schedule_refuses_is_an_error_of_the_setting(settings, message, tmp_path):
     with pytest.raises(ConfigurationError, match=message):
         trainer(tmp_path).fit(unimodal(**settings), datamodule=TinyDataModule())
+
+
+def test_images_with_captions_are_no_cases():
+    refuse_pairs(None)
+    refuse_pairs(EMBEDDataModule())
+    with pytest.raises(ConfigurationError, match=r"EMBEDDataModule gives pairs of images with .*pretraining to null"):
+        refuse_pairs(EMBEDDataModule(pretraining=PairSettings()))
