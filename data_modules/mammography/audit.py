@@ -1,6 +1,7 @@
 """Audit of the mammography sets, raw or prepared: tables row by row, files, and what the sets are known for."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from data_modules.audit import Audit
@@ -51,10 +52,15 @@ def audit_embed(root: str | Path, *, read: int = MOST_READ, track: Track = iter)
         tables = embed_files.read_tables(root, rules=embed.DEFAULT)
         note_mixed_types(audit, tables)
         files = (tables.metadata_file, tables.clinical_file)
-        samples = embed.make_samples(tables.metadata, tables.clinical, legend=tables.legend, files=files)
+        make = partial(embed.make_samples, tables.metadata, tables.clinical, legend=tables.legend, files=files)
+        samples = make(rules=embed.EVERY_FILE)
     except (TableError, UnsafePathError) as error:
         audit.add("fault", "table that cannot be used", [str(error)])
         return audit
+    try:
+        make(rules=embed.DEFAULT)
+    except TableError as error:  # the rules applied name the codes of all columns
+        audit.add("fault", "code without a meaning", [str(error)])
     counts = {"images": tables.metadata.height, "exams": tables.metadata["acc_anon"].n_unique()}
     _compare_with_release(audit, embed.SET, counts)
     named = released_files(tables, rules=embed.DEFAULT)

@@ -17,6 +17,6 @@ class MammographySet:
     tables: tuple[str, ...]
     """Official tables below the root that are read; a prepared set holds copies of them under the same names."""
     read: Callable[[Path], SampleTable]
-    """From a root that holds the tables to the samples, by the default rules."""
+    """From a root that holds the tables to the samples whose images are prepared, which suit all rules."""
     find: Callable[[Path, str], Path | None]
     """The file of a sample's ``image`` below the raw root, or None: official name first, then as a converted PNG."""

@@ -52,8 +52,9 @@ def main(args: list[str]) -> int:
         one_sided=not options.both_sides,
     )
     tokenizer = load_tokenizer(options.tokenizer)
-    data_set: MammographySet = importlib.import_module(TABLES[options.set]).SET
-    frame = _of_split(data_set.read(options.root).frame, options.split, seed=options.split_seed)
+    tables = importlib.import_module(TABLES[options.set])
+    data_set: MammographySet = tables.SET
+    frame = _of_split(tables.read_samples(options.root).frame, options.split, seed=options.split_seed)
     captioned = frame.filter(has_caption(frame))
     print(f"{data_set.title}: {len(frame):,} images, of which {len(captioned):,} have a caption")
     for reason, count in missing_for_caption(frame).items():

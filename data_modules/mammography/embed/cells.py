@@ -1,6 +1,6 @@
 """Text of EMBED's cells as ids, codes, numbers and dates; what cannot be read is refused or counted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -15,6 +15,8 @@ WHOLE = r"^(\d+)\.0+$"
 """A whole number in a column that was written as floats, for some of its cells are empty."""
 UNTOLD = r"(?i)unknown|unreported|unavailable|not recorded|declin|refuse"
 """What columns of race and ethnicity hold where nobody knows."""
+MOST_NAMED = 10
+"""Codes that a count of rows names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,11 @@ class Cells:
         Raises:
             TableError: For a code without a meaning.
         """
-        unknown = self.rules.unknown_codes.get(column, ())
         cells = self._distinct(column)
-        strange = {cell: cell for cell in cells if cell not in known and cell not in unknown}
-        self._pass_over(column, [cell for cell in cells if cell in unknown])
-        return self._translated(column, {cell: known[cell] for cell in cells if cell in known}, strange, known)
+        empty = self._read_as_empty(column, cells, known)
+        strange = {cell: cell for cell in cells if cell not in known and cell not in empty}
+        meanings = {cell: known[cell] for cell in cells if cell in known and cell not in empty}
+        return self._translated(column, meanings, strange, known)
 
     def words(self, column: str, legend: Mapping[str, str]) -> pl.Series:
         """The words of each cell, which lists one code or several; null where it is empty.
@@ -64,10 +66,9 @@ class Cells:
         Raises:
             TableError: For a code without a meaning.
         """
-        unknown = self.rules.unknown_codes.get(column, ())
         cells = self._distinct(column)
-        told, strange = translate(cells, words=legend, unknown=unknown)
-        self._pass_over(column, [cell for cell in cells if not set(codes_of(cell)).isdisjoint(unknown)])
+        empty = self._read_as_empty(column, cells, legend)
+        told, strange = translate(cells, words=legend, unknown=empty)
         return self._translated(column, told, strange, legend)
 
     def _distinct(self, column: str) -> list[str]:
@@ -76,9 +77,18 @@ class Cells:
     def _text(self, column: str) -> pl.Series:
         return self.frame[column].str.replace(WHOLE, "$1")
 
-    def _pass_over(self, column: str, cells: Sequence[str]) -> None:
-        count = int(self._text(column).is_in(list(cells)).sum()) if cells else 0
-        self.account.touch(f"row with a code of {column} that is to be read as an empty cell", count)
+    def _read_as_empty(self, column: str, cells: Sequence[str], known: Collection[str]) -> Collection[str]:
+        """The codes of a column that the rules read as empty cells; rows that have one are counted."""
+        listed = self.rules.unknown_codes
+        codes_by_cell = {cell: codes_of(cell) if column in WORDED else [cell] for cell in cells}
+        codes = sorted({code for codes in codes_by_cell.values() for code in codes})
+        empty = [code for code in codes if (code not in known if listed == "all" else code in listed.get(column, ()))]
+        touched = [cell for cell, codes in codes_by_cell.items() if not set(codes).isdisjoint(empty)]
+        if touched:
+            count = int(self._text(column).is_in(touched).sum())
+            named = ", ".join(map(repr, empty[:MOST_NAMED])) + (", ..." if len(empty) > MOST_NAMED else "")
+            self.account.touch(f"row with a code of {column} that is read as an empty cell ({named})", count)
+        return empty
 
     def _translated(
         self,
@@ -94,9 +104,11 @@ class Cells:
             where, _ = self.place(which, column)
             codes = [code[:40] for code in dict.fromkeys(strange.values())]
             source = f" in {LEGEND}" if column in WORDED else ""
+            remedy = "Correct it, add its meaning there" if column in WORDED else "Correct it"
             raise TableError(
                 f"{where}: {codes[0]!r} has no meaning{source} (rows with such a code: {int(which.sum())}); known are "
-                f"{', '.join(known)}. Correct it, or read such as empty cells: unknown_codes: {{{column}: {codes}}}"
+                f"{', '.join(known)}. {remedy}, or read such as empty cells by the rules of EMBEDDataModule: "
+                f"unknown_codes: {{{column}: {codes}}}"
             )
         kind = pl.String() if column in WORDED else pl.Int8()
         return text.replace_strict(meanings, default=None, return_dtype=kind)

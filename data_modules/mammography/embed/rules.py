@@ -26,7 +26,8 @@ class EmbedRules:
             breast's too; of these the highest category, but 0 where all are at most 2 and one is 0.
         missing_side: A breast without a row in a bilateral exam: ``negative`` (BI-RADS 1, marked ``inferred``, as the
             set's own curation does) or ``drop``. Not used by ``fidelity: code``, which finds a row for each.
-        unknown_codes: Codes without a meaning, by column, that are to be read as empty cells; any other is an error.
+        unknown_codes: Codes without a meaning, by column, that are to be read as empty cells, or ``all``; any other is
+            an error.
         biopsy_days: A cancer belongs to an exam if its biopsy was at most so many days after it.
         follow_up_days: A breast without cancer counts as such if an exam at least so many days later is negative or
             benign. EMBED's own label assignment looks from day 365 on.
@@ -41,7 +42,7 @@ class EmbedRules:
     image_types: Sequence[Literal["2D", "C-view"]] = ("2D",)
     fidelity: Literal["paper", "code"] = "paper"
     missing_side: Literal["negative", "drop"] = "negative"
-    unknown_codes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    unknown_codes: Mapping[str, Sequence[str]] | Literal["all"] = field(default_factory=dict)
     biopsy_days: int = 180
     follow_up_days: int = 365
     path_prefix: str = "/mnt/NAS2/mammo/anon_dicom/"
@@ -62,9 +63,12 @@ class EmbedRules:
                 raise DataSettingsError(f"EMBED: unknown image type {name!r}; {nearest(name, known)}")
         if isinstance(self.image_types, str) or not self.image_types:
             raise DataSettingsError(f"EMBED: image_types is {self.image_types!r}; name one or more of {list(known)}")
-        for column in self.unknown_codes:
+        if isinstance(self.unknown_codes, str) and self.unknown_codes != "all":
+            raise DataSettingsError(f"EMBED: unknown_codes is {self.unknown_codes!r}; name codes by column, or 'all'")
+        for column in () if self.unknown_codes == "all" else self.unknown_codes:
             if column not in CODED:
                 raise DataSettingsError(f"EMBED: unknown_codes names column {column!r}; {nearest(column, CODED)}")
+        object.__setattr__(self, "image_types", tuple(self.image_types))  # equal to the default, a list of YAML too
         for name, days in (("biopsy_days", self.biopsy_days), ("follow_up_days", self.follow_up_days)):
             if days < 0:
                 raise DataSettingsError(f"EMBED: {name} is {days}; it has to be at least 0")

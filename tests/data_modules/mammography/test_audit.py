@@ -88,6 +88,18 @@ def test_an_embed_table_that_cannot_be_used_is_a_fault(tmp_path):
     assert METADATA in message
 
 
+def test_codes_without_a_meaning_are_a_fault_and_those_of_all_columns_are_named(tmp_path):
+    root = copy_of("embed", tmp_path)
+    edit_csv(root / CLINICAL, 0, massshape="#", calcfind="!", asses="?")
+    audit = AUDITS["embed"](root, read=0)
+    [message] = audit.by_kind("fault")["code without a meaning"]
+    assert f"{CLINICAL} row 0, column asses: '?' has no meaning" in message
+    applied = "; ".join(audit.by_kind("note")["rules applied"])
+    for column, code in (("asses", "?"), ("massshape", "#"), ("calcfind", "!")):
+        assert f"1: row with a code of {column} that is read as an empty cell ('{code}')" in applied
+    assert audit.by_kind("note")["size"]
+
+
 def test_rows_left_out_and_rules_applied_are_counted():
     notes = AUDITS["embed"](pristine("embed"), read=0).by_kind("note")
     assert any(message.endswith("image type cview") for message in notes["rows left out"])

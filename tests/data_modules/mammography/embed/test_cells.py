@@ -4,7 +4,8 @@ import pytest
 
 from data_modules.errors import DataSettingsError, TableError, UnsafePathError
 from data_modules.mammography.embed.rules import EmbedRules
-from tests.data_modules.mammography.embed.small import PREFIX, one, samples
+from data_modules.mammography.embed.tables import SET, read_samples
+from tests.data_modules.mammography.embed.small import PREFIX, one, samples, write_tables
 
 LEFT = {"ImageLateralityFinal": "L"}
 
@@ -40,8 +41,35 @@ def test_a_code_without_a_meaning_can_be_read_as_an_empty_cell():
     rules = EmbedRules(unknown_codes={"calcfind": ["G"], "asses": ["Q"]})
     table = samples([LEFT], [{"asses": "Q", "calcfind": "A,G"}], rules=rules)
     assert table.frame.select("birads", "calc_finding").rows() == [(None, "amorphous")]
-    assert table.touched["row with a code of calcfind that is to be read as an empty cell"] == 1
-    assert table.touched["row with a code of asses that is to be read as an empty cell"] == 1
+    assert table.touched["row with a code of calcfind that is read as an empty cell ('G')"] == 1
+    assert table.touched["row with a code of asses that is read as an empty cell ('Q')"] == 1
+
+
+def test_a_code_that_the_rules_name_is_empty_in_any_column_though_it_has_a_meaning():
+    rules = EmbedRules(unknown_codes={"massshape": ["O"], "tissueden": ["2"]})
+    table = samples([LEFT], [{"massshape": "O,X"}], rules=rules)
+    assert table.frame.select("density", "mass_shape").rows() == [(None, "irregular")]
+    assert table.touched["row with a code of tissueden that is read as an empty cell ('2')"] == 1
+
+
+def test_all_codes_without_a_meaning_can_be_read_as_empty_cells():
+    rows = [{"asses": "Q", "calcfind": "A,G", "massshape": "Z"}, {"numfind": "2", "massshape": "O"}, {"massshape": "Y"}]
+    table = samples([LEFT, LEFT], rows, rules=EmbedRules(unknown_codes="all"))
+    assert table.frame["mass_shape"].to_list() == [None, None]
+    assert table.frame["birads"].to_list() == [1, 1]
+    empty = {reason: count for reason, count in table.touched.items() if "empty cell" in reason}
+    assert empty == {
+        "row with a code of asses that is read as an empty cell ('Q')": 1,
+        "row with a code of calcfind that is read as an empty cell ('G')": 1,
+        "row with a code of massshape that is read as an empty cell ('Y', 'Z')": 2,
+    }
+
+
+def test_images_are_prepared_whatever_the_codes_say(tmp_path):
+    root = write_tables(tmp_path / "embed", [{}, {}], [{"massshape": "Z", "side": "?"}])
+    assert len(SET.read(root).frame) == 2
+    with pytest.raises(TableError, match="no meaning"):
+        read_samples(root)
 
 
 def test_the_same_letter_means_different_things_in_different_columns():
@@ -91,6 +119,10 @@ def test_a_date_that_is_none_is_counted_and_unknown():
     assert table.touched["row with a procdate_anon that is no date: unknown"] == 1
 
 
+def test_rules_from_yaml_whose_image_types_are_a_list_equal_those_of_code():
+    assert EmbedRules(image_types=["2D"]) == EmbedRules()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -100,6 +132,7 @@ def test_a_date_that_is_none_is_counted_and_unknown():
         ({"image_types": ["3D"]}, "unknown image type '3D'"),
         ({"image_types": []}, "name one or more"),
         ({"unknown_codes": {"shape": ["A"]}}, "names column 'shape'"),
+        ({"unknown_codes": "every"}, "unknown_codes is 'every'"),
         ({"biopsy_days": -1}, "biopsy_days is -1"),
     ],
 )
