@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.cases import Case, ImageFile, check_labelled, ids_of, label_groups, label_matrix
@@ -58,6 +58,7 @@ def columns(rows):
     )
 
 
+@settings(max_examples=40)  # a table is compared cell by cell
 @given(ROWS, st.data())
 def test_says_the_same_as_a_list(rows, data):
     table, cases = columns(rows), plain(rows)
