@@ -64,6 +64,26 @@ def read_table(root: Path, file: str, *, needed: Sequence[str] = (), source: str
     return Table(file, {name: [row[i] for row in rows] for i, name in enumerate(names)}, lines)
 
 
+def check_head(head: bytes, path: Path) -> None:
+    """Refuse what is no CSV table in UTF-8, for those who read the rest otherwise.
+
+    Args:
+        head: Beginning of the file, its header's line included.
+        path: For errors.
+
+    Raises:
+        TableError: If it is in another encoding, or something else than commas separates its columns.
+    """
+    _check_encoding(head, path)
+    line = head.decode("utf-8-sig", errors="replace").partition("\n")[0]
+    _check_separator([line] if "," not in line else [], path)
+
+
+def _check_encoding(content: bytes, path: Path) -> None:
+    if b"\0" in content[:1000]:
+        raise TableError(f"{path}: no UTF-8 text (UTF-16, or no text at all); save it anew as CSV UTF-8")
+
+
 def _check_separator(header: Sequence[str], path: Path) -> None:
     """Spreadsheets of many countries write semicolons where others write commas."""
     for separator, name in ((";", "semicolons"), ("\t", "tabs")):
@@ -78,8 +98,7 @@ def _read(path: Path, missing: str) -> str:
         raise DatasetNotFoundError(missing) from error
     except OSError as error:
         raise UnreadableFileError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    if b"\0" in content[:1000]:
-        raise TableError(f"{path}: no UTF-8 text (UTF-16, or no text at all); save it anew as CSV UTF-8")
+    _check_encoding(content, path)
     return content.decode("utf-8-sig", errors="replace")
 
 

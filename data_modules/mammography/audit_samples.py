@@ -30,6 +30,8 @@ def audit_samples(audit: Audit, samples: SampleTable, *, target: Target) -> None
     """
     frame = samples.frame
     _count(audit, frame, target=target)
+    if frame.height and frame[target].null_count() == frame.height:
+        audit.add("fault", "no labels", [f"no image has a known {target}: there is nothing to train on"])
     audit.add("note", "rows left out", [f"{count:,}: {reason}" for reason, count in samples.dropped.items()])
     audit.add("note", "rules applied", [f"{count:,}: {reason}" for reason, count in samples.touched.items()])
     _note_size(audit, frame)

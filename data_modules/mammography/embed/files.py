@@ -10,8 +10,11 @@ from data_modules.errors import DatasetNotFoundError, TableError, UnreadableFile
 from data_modules.mammography.embed.legend import LEGEND, Legend, read_legend
 from data_modules.mammography.embed.rules import EmbedRules
 from data_modules.mammography.official import find_converted
+from data_modules.table import check_head, read_table
 
 IMAGES = "images"
+HEAD_BYTES = 2**16
+"""Of a table, more than its header has."""
 
 METADATA = "tables/EMBED_OpenData_metadata.csv"
 METADATA_REDUCED = "tables/EMBED_OpenData_metadata_reduced.csv"
@@ -87,13 +90,15 @@ def read_columns(root: Path, file: str, *, needed: Sequence[str], optional: Sequ
     path = root / file
     try:
         with path.open("rb") as stream:  # polars would take a folder or a pattern, too
-            stream.read(1)
+            check_head(stream.read(HEAD_BYTES), path)
         lazy = pl.scan_csv(path, infer_schema=False, encoding="utf8-lossy", row_index_name="row", glob=False)
         names = lazy.collect_schema().names()
         for column in needed:
             if column not in names:
                 raise TableError(f"{path}: no column {column!r}; {nearest(column, names[1:])}")
         wanted = [name for name in dict.fromkeys((*needed, *optional)) if name in names]
+        if file != METADATA:  # hundreds of megabytes; of the others all columns are parsed, or polars would take a row
+            lazy = lazy.collect(engine="streaming").lazy()  # with a comma too many for a whole one
         return lazy.select("row", *map(_cell, wanted)).collect(
             engine="streaming"
         )  # without a map of the file in memory
@@ -102,6 +107,8 @@ def read_columns(root: Path, file: str, *, needed: Sequence[str], optional: Sequ
             f"{path}: cannot be read ({error.strerror or error}); check its permissions"
         ) from error
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        if file != METADATA:
+            read_table(root, file, source="EMBED")  # slower, but it names the line
         reason = " ".join(str(error).split())[:200]
         raise TableError(f"{path}: no CSV table ({reason}); copy it anew from the original") from error
 

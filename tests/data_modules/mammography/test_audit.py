@@ -88,6 +88,16 @@ def test_an_embed_table_that_cannot_be_used_is_a_fault(tmp_path):
     assert METADATA in message
 
 
+@pytest.mark.parametrize(
+    ("name", "table", "column"), [("embed", CLINICAL, "asses"), ("rsna_mammo", "train.csv", "cancer")]
+)
+def test_a_set_without_any_label_is_not_sound(name, table, column, tmp_path):
+    root = copy_of(name, tmp_path)
+    write_csv(root / table, [{**row, column: ""} for row in read_csv(root / table)])
+    [message] = AUDITS[name](root, read=0).by_kind("fault")["no labels"]
+    assert message.endswith("there is nothing to train on")
+
+
 def test_codes_without_a_meaning_are_a_fault_and_those_of_all_columns_are_named(tmp_path):
     root = copy_of("embed", tmp_path)
     edit_csv(root / CLINICAL, 0, massshape="#", calcfind="!", asses="?")

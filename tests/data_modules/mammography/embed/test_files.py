@@ -107,6 +107,38 @@ def test_a_file_that_is_no_such_table_is_refused(root, content, message):
         read_samples(root)
 
 
+@pytest.mark.parametrize("table", ["clinical", "metadata_reduced"])
+def test_a_row_with_a_comma_too_many_is_refused_with_its_line(root, table):
+    """Its cells would be taken for those of the columns beside them."""
+    path = root / f"tables/EMBED_OpenData_{table}.csv"
+    path.write_text(path.read_text().replace("Screening", "Screening, digital", 1))
+    with pytest.raises(
+        TableError, match=rf"EMBED_OpenData_{table}\.csv: no CSV table \(line 2 has \d+ cells, the header"
+    ):
+        read_samples(root)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace(",", ";").encode(), "semicolons separate its columns; save it anew with commas"),
+        (lambda text: text.encode("utf-16"), "no UTF-8 text .UTF-16"),
+    ],
+)
+def test_what_a_spreadsheet_program_wrote_otherwise_is_refused(root, change, message):
+    path = root / "tables/EMBED_OpenData_clinical.csv"
+    path.write_bytes(change(path.read_text()))
+    with pytest.raises(TableError, match=message):
+        read_samples(root)
+
+
+def test_a_mark_at_the_start_and_line_ends_of_windows_change_nothing(root):
+    before = read_samples(root).frame
+    path = root / "tables/EMBED_OpenData_clinical.csv"
+    path.write_bytes(path.read_text().replace("\n", "\r\n").encode("utf-8-sig"))
+    assert read_samples(root).frame.equals(before)
+
+
 def test_a_folder_in_place_of_a_table_is_refused(root):
     path = root / "tables/EMBED_OpenData_clinical.csv"
     path.unlink()
