@@ -3,7 +3,7 @@
 import pytest
 
 from data_modules.errors import DatasetNotFoundError
-from data_modules.mammography.audit import audit_cbis_ddsm
+from data_modules.mammography.audit import RELEASES, audit_cbis_ddsm
 from tests.data_modules.mammography.cbis_ddsm.trees import FILES, make_cbis, row_of
 from tests.data_modules.mammography.csv_tables import edit_cell, edit_csv, read_csv, write_csv
 from tests.data_modules.mammography.look_alikes import AUDITS, copy_of, pristine
@@ -110,6 +110,15 @@ def test_codes_without_a_meaning_are_a_fault_and_those_of_all_columns_are_named(
     assert audit.by_kind("note")["size"]
 
 
+def test_the_whole_release_is_known_by_the_rows_of_its_tables(monkeypatch):
+    """Not by the samples: some rows are left out by rules."""
+    rows = read_csv(pristine("embed") / METADATA)
+    counts = {"images": len(rows), "exams": len({row["acc_anon"] for row in rows})}
+    monkeypatch.setitem(RELEASES, "embed", counts)
+    [note] = AUDITS["embed"](pristine("embed"), read=0).by_kind("note")["release"]
+    assert note == f"{counts['images']} images and {counts['exams']} exams, as in the official release"
+
+
 def test_rows_left_out_and_rules_applied_are_counted():
     notes = AUDITS["embed"](pristine("embed"), read=0).by_kind("note")
     assert any(message.endswith("image type cview") for message in notes["rows left out"])
@@ -179,6 +188,8 @@ def test_findings_are_counted_and_those_worse_than_their_breast_named(tmp_path):
     rows = read_csv(root / FINDINGS)
     number = next(i for i, row in enumerate(rows) if row["breast_birads"] == "BI-RADS 3" and row["finding_birads"])
     edit_csv(root / FINDINGS, number, finding_birads="BI-RADS 5")
+    milder = next(i for i, row in enumerate(rows) if row["breast_birads"] == "BI-RADS 5" and row["finding_birads"])
+    edit_csv(root / FINDINGS, milder, finding_birads="BI-RADS 4")
     audit = AUDITS["vindr_mammo"](root, read=0)
     [message] = audit.by_kind("quirk")["finding worse than its breast"]
     assert message.endswith(f"(row {number}): BI-RADS 5, its breast BI-RADS 3; the breast's counts")
@@ -211,6 +222,7 @@ def test_a_breast_without_one_of_its_views_and_empty_cells(tmp_path):
     write_csv(root / "train.csv", rows[:removed] + rows[removed + 1 :])
     notes = AUDITS["rsna_mammo"](root, read=0).by_kind("note")
     assert "1 with CC alone" in notes["views"][0]
+    assert "MLO alone" not in notes["views"][0]
     assert any(message.startswith("age: ") for message in notes["empty cells"])
 
 

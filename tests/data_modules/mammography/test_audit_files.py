@@ -78,8 +78,11 @@ def test_c_views_are_named_by_the_table_though_they_are_no_samples():
 
 def test_crops_and_masks_are_named_by_the_tables(tmp_path):
     root = copy_of("cbis_ddsm", tmp_path)
-    folder = read_csv(root / "mass_case_description_train_set.csv")[0]["cropped image file path"].split("/")[0]
+    folder, _, series, _ = read_csv(root / "mass_case_description_train_set.csv")[0]["cropped image file path"].split(
+        "/"
+    )
     touch(root / folder / "07-20-2016-DDSM/1.000000-ROI mask images/1-1.dcm")
+    touch(root / "jpeg" / series / "2-217.jpg")  # as a well-known conversion has it
     touch(root / "Mass-Training_P_99999_LEFT_CC/x/y/1-1.dcm")
     quirks = AUDITS["cbis_ddsm"](root, read=0).by_kind("quirk")
     assert quirks["image that the tables do not name"] == ["Mass-Training_P_99999_LEFT_CC/x/y/1-1.dcm"]

@@ -63,6 +63,12 @@ def test_numbers_may_be_written_with_or_without_a_point(root):
     assert (first["age"], first["birads"], first["density"], first["implant"]) == (None, 2, 4, True)
 
 
+@pytest.mark.parametrize("age", ["0", "120.0"])
+def test_bounds_of_a_number_are_within(root, age):
+    edit_csv(root / "train.csv", 0, age=age)
+    assert read_samples(root).frame["age"][0] == float(age)
+
+
 def test_labels_may_be_unknown(root):
     edit_csv(root / "train.csv", 0, cancer="", BIRADS="", density="")
     assert read_samples(root).frame.select("cancer", "birads", "density").row(0) == (None, None, None)
@@ -77,12 +83,13 @@ def test_labels_may_be_unknown(root):
         ("image_id", "4.62E+08", "does not look like '462822612'"),
         ("laterality", "B", "'B' is unknown"),
         ("view", "MLOO", "allowed are 'CC', 'MLO'"),
-        ("age", "999", "not from 0 to 120"),
+        ("age", "121", "not from 0 to 120"),
+        ("age", "-1", "not from 0 to 120"),
         ("age", "old", "no number"),
         ("cancer", "2", "'2' is unknown"),
         ("biopsy", "x", "'x' is unknown"),
         ("invasive", "", "it is empty"),
-        ("BIRADS", "4", "'4' is unknown"),
+        ("BIRADS", "3", "'3' is unknown"),
         ("density", "E", "'E' is unknown"),
         ("implant", "-1", "'-1' is unknown"),
         ("difficult_negative_case", "maybe", "'maybe' is unknown"),

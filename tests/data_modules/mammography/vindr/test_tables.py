@@ -62,8 +62,12 @@ def test_findings_of_an_image_in_words(root):
 
 def test_several_rows_of_findings_for_an_image_add_up(root):
     rows = read_csv(root / FINDINGS)
-    write_csv(root / FINDINGS, [*rows, rows[0] | {"finding_categories": "['Mass']"}])
-    assert read_samples(root).frame["mass_shape"][0] == "unspecified"
+    added = (
+        rows[0] | {"finding_categories": f"['{name}']"} for name in ("Mass", "Suspicious Calcification", "Asymmetry")
+    )
+    write_csv(root / FINDINGS, [*rows, *added])
+    shown = read_samples(root).frame.select("mass_shape", "calc_finding").row(0)
+    assert shown == ("unspecified", "suspicious calcification")
 
 
 def test_labels_may_be_unknown(root):
