@@ -1,4 +1,4 @@
-"""Figures of a classifier from its logits: ranking by raw logit, decisions at the argmax (multi-label: logit > 0)."""
+"""Figures of a classifier from its logits: ranking by logit, decisions at the argmax (multi-label: logit > 0)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,8 +18,9 @@ def classification_metrics(
 
     ``map`` and ``auroc`` rank the cases of a class by its raw logit: in float32 a sigmoid or softmax saturates and
     makes ties. For single labels ``map_softmax`` and ``auroc_softmax`` rank by the (float64) softmax instead, which is
-    another order in multi-class. Decisions (all other figures) are the argmax, for multi-label ``logit > 0``;
-    multi-label accuracy is the mean over labels.
+    another order in multi-class. Of two classes only the difference of the logits means something (it is all that the
+    loss sees), so that ``map`` and ``auroc`` rank by it: in the order of the softmax, without its ties. Decisions (all
+    other figures) are the argmax, for multi-label ``logit > 0``; multi-label accuracy is the mean over labels.
 
     A class without positives is left out of every mean but specificity's, one without negatives out of those of AUROC
     and specificity; ``classes_without_positives`` and ``classes_without_negatives`` count them. Where nothing is left a
@@ -47,10 +48,11 @@ def classification_metrics(
     counts = _Counts.of(target, decision)
     has_positives = counts.positives > 0
     two_sided = has_positives & (counts.negatives > 0)
+    ranked = scores - scores.flip(1) if scores.shape[1] == 2 and not multi_label else scores
 
     per_class = {
-        "average_precision": _ranked(binary_average_precision, scores, target, has_positives),
-        "auroc": _ranked(binary_auroc, scores, target, two_sided),
+        "average_precision": _ranked(binary_average_precision, ranked, target, has_positives),
+        "auroc": _ranked(binary_auroc, ranked, target, two_sided),
         "f1": counts.f1(),
         "sensitivity": counts.sensitivity(),
         "specificity": counts.specificity(),

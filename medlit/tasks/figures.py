@@ -64,7 +64,12 @@ class SetFigures:
         counts = [f"{count} without {name}" for name, count in self.absent.items()]
         counts += [f"{int(metrics.get('units', 0))} by {kind}" for kind, metrics in self.units.items()]
         rows = self.heads | {f"by {kind}": metrics for kind, metrics in self.units.items()}
-        console.print(result_table(rows, title=", ".join([f"test, {self.cases} cases", *counts])))
+        title = ", ".join([f"test, {self.cases} cases", *counts])
+        if self.units and "map_softmax" in next(iter(self.heads.values())):
+            # Answers put together are probabilities: of several classes another order than that of the raw logits.
+            rows = {name: _by_probability(metrics) for name, metrics in rows.items()}
+            title += "; mAP and AUROC by probability"
+        console.print(result_table(rows, title=title))
         if self.subsets:
             console.print(result_table(self.subsets.figures, title=self.subsets.title, cases=self.subsets.cases))
 
@@ -145,6 +150,11 @@ def absent_counts(results: CaseResults, modalities: Sequence[str]) -> dict[str, 
         return {}
     counts = zip(modalities, (~results.present).sum(dim=0).tolist(), strict=True)
     return {modality: count for modality, count in counts if count}
+
+
+def _by_probability(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Metrics for a table in which all rows rank by probability; of no cases there are none."""
+    return {name: metrics.get(f"{name}_softmax", value) for name, value in metrics.items()}
 
 
 def _figures(logits: Tensor, label: Tensor | None, class_names: Sequence[str] | None) -> dict[str, float]:

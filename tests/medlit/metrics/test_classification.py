@@ -102,6 +102,17 @@ def test_ranking_is_by_raw_logits_even_where_sigmoid_saturates():
     assert classification_metrics(logits, labels, class_names=["a", "b"])["auroc/a"] == 1.0
 
 
+def test_of_two_classes_the_difference_of_the_logits_ranks_as_their_softmax_does():
+    logits, labels = draw(n=90, c=2, ties=False, missing=False, seed=4)
+    logits += torch.randn(90, 1, generator=torch.Generator().manual_seed(5)) * 20  # which no softmax sees
+    positive = logits.double().softmax(dim=1)[:, 1].numpy()
+    figures = classification_metrics(logits, labels, class_names=["no", "yes"])
+    assert figures["auroc"] == pytest.approx(sk.roc_auc_score(labels, positive), **CLOSE)
+    assert figures["auroc/no"] == pytest.approx(figures["auroc/yes"], **CLOSE)
+    assert figures["average_precision/yes"] == pytest.approx(sk.average_precision_score(labels, positive), **CLOSE)
+    assert (figures["map"], figures["auroc"]) == pytest.approx((figures["map_softmax"], figures["auroc_softmax"]))
+
+
 def test_does_not_care_for_order_or_a_monotone_change_of_the_scale():
     logits, labels = draw(n=200, c=4, ties=True, missing=False, seed=9)
     order = torch.randperm(200, generator=torch.Generator().manual_seed(1))

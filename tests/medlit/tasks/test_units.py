@@ -8,6 +8,7 @@ import torch
 from medlit.errors import ConfigurationError
 from medlit.metrics import classification_metrics
 from medlit.tasks import CaseResults
+from medlit.tasks.figures import set_figures
 from medlit.tasks.results import join
 from medlit.tasks.units import severity_of, unit_results
 from tests.medlit.tasks.tiny import CLASSES, TinyDataModule, early_intervention, trainer, unimodal
@@ -84,6 +85,25 @@ def test_figures_are_those_of_the_units_probabilities():
     same = [name for name in expected if "softmax" not in name]
     assert {name: found[name] for name in same} == pytest.approx({name: expected[name] for name in same})
     assert found["map_softmax"] == found["map"]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_cases_that_are_units_of_their_own_have_the_same_figures_in_both_rows(classes, capsys):
+    generator = torch.Generator().manual_seed(classes)
+    logits = torch.randn(40, classes, generator=generator) + 3 * torch.randn(40, 1, generator=generator)
+    labels = torch.randint(classes, (40,), generator=generator).tolist()
+    rows = results(logits.tolist(), labels, breast=[str(row) for row in range(40)])
+    units = unit_results(rows, multi_label=False)
+    names = CLASSES[:classes]
+    figures = set_figures(rows, ["derm"], units=units, class_names=names, every_head=True)
+    if classes == 2:
+        same = figures.units["breast"].keys() - {"units"}
+        assert {name: figures.units["breast"][name] for name in same} == pytest.approx(figures.heads["derm"])
+    figures.show()
+    printed = capsys.readouterr().out
+    assert "by probability" in printed
+    [head, breast] = [line.split() for line in printed.splitlines() if line.lstrip().startswith(("derm", "by breast"))]
+    assert head[1:] == breast[2:]
 
 
 def test_an_answer_of_no_chance_at_all_is_still_ranked():
