@@ -26,6 +26,9 @@ MEMORY = 2 * 2**30
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Read by the libraries when they are loaded; the processes are the parallelism."""
 
+FAULTS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGSYS})
+"""Signals that a process brings upon itself; all others (SIGTERM of a cluster's end of time) come from outside."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lost:
@@ -59,7 +62,7 @@ def run_jobs(
     crew: list[_Worker[Job]] = []
     try:
         while len(crew) < min(workers, len(jobs)):
-            crew.append(_Worker(function))  # one by one: where the next cannot start, these are ended
+            crew.append(_Worker(function, seconds))  # one by one: where the next cannot start, these are ended
         while crew:
             timeout = max(0.0, min(worker.deadline for worker in crew) - time.monotonic())
             readable = wait([worker.connection for worker in crew], timeout)
@@ -67,15 +70,15 @@ def run_jobs(
                 if worker.connection in readable:
                     answer = worker.receive()
                 elif time.monotonic() > worker.deadline and not worker.connection.poll():
-                    answer = worker.give_up(seconds)
+                    answer = worker.give_up()
                 else:
                     continue
                 job = worker.job
                 if isinstance(answer, Lost):
                     worker.close()
-                    crew[place] = _Worker(function)
+                    crew[place] = _Worker(function, seconds)
                 else:  # before the result is handed on, for the caller may take its time
-                    worker.next(left, seconds)
+                    worker.next(left)
                 if job is not None:
                     yield job, answer
             for worker in [worker for worker in crew if worker.finished]:
@@ -91,30 +94,38 @@ class _Worker(Generic[Job]):
 
     Args:
         function: What it carries out.
+        seconds: That a job may take.
+
+    Raises:
+        WorkerError: If the system lets no more processes or pipes be made.
     """
 
     START_SECONDS = 120.0
     """Imports over a slow network take long; a worker that takes longer never starts."""
 
-    def __init__(self, function: Callable[[Job], Any]) -> None:
+    def __init__(self, function: Callable[[Job], Any], seconds: float) -> None:
         context = multiprocessing.get_context("spawn")  # a fork after polars was used hangs
         self.connection: Connection
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
         self.job: Job | None = None
+        self.seconds = seconds
         self.ready = self.finished = False
         self.deadline = time.monotonic() + self.START_SECONDS
-        with _interrupts_held_back():  # Ctrl-C reaches every process of the terminal; only the parent shall act on it
-            self.process.start()
-        theirs.close()  # so that the pipe breaks when the worker dies
+        try:
+            self.connection, theirs = context.Pipe()
+            with theirs:  # closed here, so that the pipe breaks when the worker dies
+                self.process = context.Process(target=_serve, args=(theirs, seconds), daemon=True)
+                with _interrupts_held_back():  # Ctrl-C reaches every process of the terminal; the parent alone acts
+                    self.process.start()
+        except OSError as error:
+            raise WorkerError(f"a worker process could not start ({error.strerror}); use fewer --workers") from error
         with suppress(OSError):  # it died at once; reading says so
             self.connection.send(function)
 
-    def next(self, jobs: Iterator[Job], seconds: float) -> None:
+    def next(self, jobs: Iterator[Job]) -> None:
         """Hand over the next job; where there is none, be finished."""
         self.job = next(jobs, None)
         self.finished = self.job is None
-        self.deadline = time.monotonic() + seconds
+        self.deadline = time.monotonic() + self.seconds
         if self.job is not None:
             with suppress(OSError):  # it died meanwhile; reading says so
                 self.connection.send(self.job)
@@ -143,11 +154,11 @@ class _Worker(Generic[Job]):
         how = f"signal {-code}, {signal.strsignal(-code) or 'unknown'}" if code < 0 else f"exit code {code}"
         if not self.ready:
             raise WorkerError(f"a worker process died while it started ({how}); is there memory left?")
-        if -code == signal.SIGKILL:
+        if code < 0 and -code not in FAULTS:
             return Lost("killed", f"the worker was killed ({how}); where memory ran out, use fewer --workers")
         return Lost("crashed", f"decoder crashed ({how})")
 
-    def give_up(self, seconds: float) -> Lost:
+    def give_up(self) -> Lost:
         """Kill it, for its job takes too long.
 
         Raises:
@@ -156,7 +167,7 @@ class _Worker(Generic[Job]):
         self.close()
         if not self.ready:
             raise WorkerError(f"a worker process did not start within {self.START_SECONDS:.0f} s; is the disk slow?")
-        return Lost("timeout", f"not read within {seconds:g} s")
+        return Lost("timeout", f"not read within {self.seconds:g} s")
 
     def close(self) -> None:
         """End it, whatever it does: files are written whole or not at all."""
@@ -175,7 +186,7 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(connection: Connection) -> None:
+def _serve(connection: Connection, seconds: float) -> None:
     """A worker's life: the function, then jobs until the parent closes the pipe or dies."""
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     _limit()
@@ -192,11 +203,14 @@ def _serve(connection: Connection) -> None:
             job = connection.recv()
         except (EOFError, OSError):  # the parent is gone
             return
+        # A job that hangs is the parent's to end; where that was killed, the system does it, for nobody else would.
+        signal.setitimer(signal.ITIMER_REAL, 2 * seconds)
         try:
             answer = ("done", function(job))
         except Exception as error:
             error.add_note(traceback.format_exc())  # a pickled error leaves its traceback behind
             answer = ("raised", error)
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _limit() -> None:

@@ -57,6 +57,11 @@ def process(_):
     return os.getpid()
 
 
+def process_or_hang(seconds):
+    time.sleep(seconds)
+    return os.getpid()
+
+
 def crash_at_1003(job):
     """``prepare_image``, in a worker that dies of its fourth image as of a faulty decoder."""
     from data_modules.mammography.prepare.work import prepare_image

@@ -1,8 +1,12 @@
 """The pool: every job once, whatever happens to the workers."""
 
 import os
+import resource
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +17,10 @@ from tests.data_modules.mammography.prepare import crew
 
 def alive(pid):
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return True
+    return state != "Z"  # dead, and not yet asked for by its parent
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -30,13 +34,13 @@ def test_no_job_starts_no_worker():
 
 
 def test_a_worker_that_dies_costs_its_job_and_no_other():
-    jobs = [1, 2, -signal.SIGSEGV, 4, -signal.SIGABRT, 6, -signal.SIGKILL, 8]
+    jobs = [1, 2, -signal.SIGSEGV, 4, -signal.SIGABRT, 6, -signal.SIGKILL, 8, -signal.SIGTERM]
     results = dict(run_jobs(crew.signal_itself, jobs, workers=2, seconds=60))
     assert results.keys() == set(jobs)
     assert all(results[job] == job for job in jobs if job > 0)
     assert results[-signal.SIGSEGV] == Lost("crashed", "decoder crashed (signal 11, Segmentation fault)")
     assert results[-signal.SIGABRT].kind == "crashed"
-    assert results[-signal.SIGKILL].kind == "killed"
+    assert results[-signal.SIGKILL].kind == results[-signal.SIGTERM].kind == "killed"  # no fault of the file
 
 
 def test_a_real_segmentation_fault_is_survived():
@@ -81,6 +85,35 @@ def test_workers_do_not_see_ctrl_c_and_import_nothing_heavy():
 
 def test_memory_of_a_worker_is_bounded():
     assert dict(run_jobs(crew.allocate, [2**20, 2**32], workers=1, seconds=60)) == {2**20: 2**20, 2**32: None}
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_outlives_a_killed_parent_but_for_a_moment():
+    code = "from data_modules.mammography.prepare.pool import run_jobs\n"
+    code += "from tests.data_modules.mammography.prepare import crew\n"
+    code += (
+        "for _, pid in run_jobs(crew.process_or_hang, [0, 300], workers=1, seconds=1.0):\n    print(pid, flush=True)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+        pid = int(parent.stdout.readline())
+        time.sleep(0.2)  # the worker sleeps meanwhile, as a decoder would that never ends
+        parent.kill()
+    assert alive(pid)
+    start = time.monotonic()
+    while alive(pid):
+        assert time.monotonic() - start < 60
+        time.sleep(0.05)
+
+
+def test_processes_that_the_system_refuses_are_said_in_one_line():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 12, hard))
+    try:
+        with pytest.raises(WorkerError, match=r"could not start \(Too many open files\); use fewer --workers"):
+            list(run_jobs(crew.square, range(100), workers=100, seconds=60))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_closing_the_iterator_ends_the_workers():
