@@ -14,13 +14,20 @@ BORDER_SHARE = 0.6
 """Part of a row or column at the edge that has to be so bright. On a real film the chest wall has 0.4, the borders 0.65
 to 1; a breast's own edges end in air."""
 BORDER_BLUR = 0.02
-"""Part of the side that goes with a border that was found: it fades over some rows."""
+"""Part of the side over which a border may fade into the image."""
+FADED = 0.1
+"""What is left of the step from border to image where the border is over."""
 BORDER_DROP = 0.75
 """Behind a border it gets darker than this part of it at once; muscle at the chest wall, as bright, goes on."""
 MAX_BORDER = 0.4
 """Part of a side that the border may take at each end: collimators leave white margins far wider than a film's."""
 STRIP = 0.03
 """Strips and letters thinner than this part of the shorter side are no breast."""
+GRAIN = 5
+"""Side of the mean, in pixels, that takes the noise of air: a cube root enlarges it."""
+MIN_SEPARABILITY = 0.7
+"""Of air and tissue. A single bell of grays, cut in its middle, has 2/pi = 0.64; a real film has 0.83, drawn breasts
+0.7 to 0.9, the darker their fat the less."""
 AIR_SHARE = 0.5
 """The skin line lies this far from the median of the air to Otsu's threshold, which cuts through fat."""
 MARGIN = 0.01
@@ -46,9 +53,10 @@ class Breast:
 def find_breast(small: Gray) -> Breast:
     """Find the breast: Otsu's threshold, thin strips removed, the largest component, and what is next to it.
 
-    Otsu's threshold parts air from tissue; the skin line lies below it, so half the way to the air is taken. An opening
-    removes the film's border and letters, which are thin, and parts a border that touches the breast from it. Where the
-    result is not plausible (nothing but tissue as in spot views, next to nothing, or noise) the whole image stays.
+    Otsu's threshold on lightness parts air from tissue; the skin line lies below it, so half the way to the air is
+    taken. An opening removes the film's border and letters, which are thin, and parts a border that touches the breast
+    from it. Where the result is not plausible (nothing but tissue as in spot views, next to nothing, or noise) the
+    whole image stays.
 
     Args:
         small: (h, w) gray, tissue bright; some hundred pixels a side.
@@ -90,17 +98,43 @@ def _border(lines: Gray, bright: float) -> int:
     dark = np.flatnonzero((lines[:most] >= bright).mean(axis=1) <= BORDER_SHARE)
     count = int(dark[0]) if len(dark) else most
     behind = count + round(len(lines) * BORDER_BLUR)
-    if count == 0 or np.median(lines[behind]) > BORDER_DROP * np.median(lines[:count]):
+    border, inside = (float(np.median(part)) for part in (lines[:count], lines[behind])) if count else (0.0, 0.0)
+    if inside >= BORDER_DROP * border:
         return 0
-    return behind
+    faded = np.median(lines[count:behind], axis=1) <= inside + FADED * (border - inside)
+    return count + (int(faded.argmax()) if faded.any() else behind - count)
 
 
 def tissue(small: Gray) -> Mask:
-    """Pixels that are brighter than the air."""
-    threshold, _ = cv2.threshold(small, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    air = small[small <= threshold]
-    level = float(np.median(air)) if len(air) else 0.0
-    return np.asarray(small > level + AIR_SHARE * (threshold - level))
+    """Pixels that are brighter than the air.
+
+    Otsu's threshold on gray values parts muscle and glandular tissue from air and fat where there is much fat. Cube
+    roots (lightness, as the eye sees it) move the dark fat away from the air, towards the rest of the breast.
+
+    Args:
+        small: (h, w) gray, tissue bright.
+
+    Returns:
+        (h, w); nothing where the two are not told apart: tissue all over, as in spot views, or noise.
+    """
+    smooth = cv2.blur(small, (GRAIN, GRAIN), borderType=cv2.BORDER_REPLICATE).astype(np.float32)
+    above = smooth - smooth.min()
+    lightness = np.rint(np.cbrt(above / max(above.max(), 1)) * 65535).astype(np.uint16)
+    threshold, _ = cv2.threshold(lightness, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    dark = lightness <= threshold
+    if _separability(lightness, dark) < MIN_SEPARABILITY:
+        return np.zeros_like(dark)
+    level = float(np.median(lightness[dark]))
+    return np.asarray(lightness > level + AIR_SHARE * (threshold - level))
+
+
+def _separability(values: Gray, dark: Mask) -> float:
+    """Part of the variance that lies between the sides of a threshold, 0 to 1 (Otsu 1979, eq. 14: eta)."""
+    share, deviation = float(dark.mean()), float(values.std(dtype=np.float64))
+    if share in (0.0, 1.0):
+        return 0.0
+    step = float(values[dark].mean()) - float(values[~dark].mean())
+    return share * (1 - share) * (step / deviation) ** 2
 
 
 def without_strips(mask: Mask) -> Mask:
