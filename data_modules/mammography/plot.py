@@ -36,5 +36,5 @@ def plot_pair(sample: ImageTextSample, *, class_names: Sequence[str]) -> "Figure
         axes.set_axis_off()
     figure.supxlabel("\n".join(lines), fontsize="x-small", ha="left", x=0.02)
     label = "label unknown" if sample["label"] < 0 else class_names[sample["label"]]
-    figure.suptitle(f"case {sample['case_id']}: {label}")
+    figure.suptitle(f"{label}\ncase {sample['case_id']}", fontsize="small")  # a DICOM UID has up to 64 letters
     return figure
