@@ -3,8 +3,9 @@
 import pytest
 
 from data_modules.mammography.embed.rules import EmbedRules
+from data_modules.mammography.embed.tables import make_samples
 from data_modules.mammography.samples import SCHEMA
-from tests.data_modules.mammography.embed.small import PREFIX, findings, images, one, samples
+from tests.data_modules.mammography.embed.small import PREFIX, WORDS, findings, images, one, samples
 
 LEFT, RIGHT = {"ImageLateralityFinal": "L"}, {"ImageLateralityFinal": "R"}
 
@@ -80,6 +81,18 @@ def test_a_side_without_a_row_is_negative_and_says_so():
     wanted = ["laterality", "birads", "density", "mass_shape", "inferred"]
     assert table.frame.select(wanted).rows() == [("L", 4, 4, "irregular", False), ("R", 1, 4, None, True)]
     assert table.touched["image of a side without a row in a bilateral exam: negative, inferred"] == 1
+
+
+@pytest.mark.parametrize(
+    ("description", "bilateral"),
+    [
+        ("RESEARCH MAMMO SCRN BIL DIGITL", True),
+        ("MG Screen Bilat w/Tomo/CAD Stnd Protocol", True),
+        ("MG Diagnostic Right w/ billing note", False),
+    ],
+)
+def test_which_descriptions_are_of_both_sides(description, bilateral):
+    assert one(RIGHT, [{"asses": "S", "side": "L", "desc": description}])["inferred"] == bilateral
 
 
 def test_a_side_without_a_row_can_be_dropped():
@@ -221,6 +234,12 @@ def test_implants_are_unknown_where_no_row_could_tell():
     told = [{"asses": "B", "side": "R", "implanfind": "N"}, {"asses": "N", "side": "L"}]
     assert samples([LEFT, RIGHT], told).frame["implant"].to_list() == [False, True]
     assert one({"acc_anon": "71"}, told)["implant"] is None
+    without = findings(*told).drop("implanfind")
+    assert make_samples(images(LEFT), without, legend=WORDS).frame["implant"].to_list() == [None]
+
+
+def test_a_breast_has_an_implant_where_one_of_its_rows_says_so():
+    assert one(LEFT, [{"asses": "S"}, {"asses": "N", "implanfind": "N"}])["implant"] is True
 
 
 def test_tables_without_rows_make_no_samples():
