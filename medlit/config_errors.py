@@ -10,8 +10,10 @@ import inspect
 import re
 import traceback
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
+from types import UnionType
+from typing import get_args
 
 from data_modules.errors import DataError
 from medlit.config_source import Setting
@@ -130,6 +132,9 @@ class _Grammar:
             owner = self.class_at(path[:-1], source)
             names = _parameters(owner) if owner else []
             return names or None
+        if path[-2:-1] == ("init_args",):
+            owner = self.class_at(path[:-2], source)
+            return _group(owner, path[-1]) if owner else None
         below = {tuple(key.split("."))[: len(path) + 1] for key in self.parser_keys}
         return [names[-1] for names in sorted(below) if names[:-1] == path] or None
 
@@ -158,6 +163,16 @@ def _parameters(owner: type) -> list[str]:
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return []
     return [p.name for p in parameters]
+
+
+def _group(owner: type, name: str) -> list[str] | None:
+    """Names of the fields of a parameter that is a dataclass, or one or null; None where it is anything else."""
+    parameter = inspect.signature(owner).parameters.get(name)
+    kind = parameter.annotation if parameter else None
+    kinds = [part for part in get_args(kind) if part is not type(None)] if isinstance(kind, UnionType) else [kind]
+    if len(kinds) != 1 or not is_dataclass(kinds[0]):
+        return None
+    return [field.name for field in fields(kinds[0]) if field.init]
 
 
 def _suggestion(name: str, valid: Collection[str], prefix: str = "") -> str:

@@ -1,6 +1,7 @@
 """Small classes in the shape of a task, a model with an adapter, and a DataModule: what configurations are about."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 from lightning import LightningDataModule, LightningModule
@@ -38,6 +39,12 @@ class Task(LightningModule):
         super().__init__()
 
 
+@dataclass(frozen=True)
+class Group:
+    pair: str = "study"
+    count: int = 1
+
+
 class Data(LightningDataModule):
     def __init__(
         self,
@@ -45,6 +52,7 @@ class Data(LightningDataModule):
         root: str = "data",
         batch_size: int = 8,
         target: Literal["diagnosis", "diagnosis_20"] = "diagnosis",
+        group: Group | None = None,
         seed: int = 0,
     ):
         super().__init__()
