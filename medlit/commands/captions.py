@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medlit.commands.prepare import TABLES
+
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
@@ -16,13 +18,6 @@ if TYPE_CHECKING:
     from data_modules.mammography.sets import MammographySet
     from data_modules.mammography.tokens import CaptionTokenizer
 
-TABLES = {
-    "embed": "data_modules.mammography.embed.tables",
-    "rsna_mammo": "data_modules.mammography.rsna.tables",
-    "vindr_mammo": "data_modules.mammography.vindr.tables",
-    "cbis_ddsm": "data_modules.mammography.cbis_ddsm.tables",
-}
-"""Module that reads the tables, by the name on the command line."""
 DONE, NO_CAPTION = 0, 2
 
 

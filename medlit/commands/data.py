@@ -59,7 +59,7 @@ SETS = {
 
 DELEGATED = {
     "prepare": ("medlit.commands.prepare", "make a mammography set's images ready for training, once"),
-    "captions": ("medlit.commands.captions", "print captions of a prepared set, their duplicates and lengths"),
+    "captions": ("medlit.commands.captions", "print captions of a mammography set, their duplicates and lengths"),
 }
 """Verbs with options of their own: the module that carries each out, and a line of help."""
 
@@ -216,9 +216,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Write a look-alike of a data set: the official layout, drawn pictures, and classes that need "
         "every modality. The same options give the same bytes.",
     )
-    synth.add_argument("--cases", type=int, default=400, help="how many, 10 or more (default: 400)")
+    synth.add_argument(
+        "--cases", type=int, default=400, help="how many, 10 or more (default: 400); of embed and vindr_mammo exams"
+    )
     synth.add_argument("--seed", type=int, default=0, help="zero or more (default: 0)")
-    synth.add_argument("--img_size", type=int, help="width of the pictures, pixels (default: the set's own)")
+    synth.add_argument(
+        "--img_size", type=int, help="width of the pictures, pixels; of mammograms the height (default: the set's own)"
+    )
     for verb in (check, synth):
         verb.add_argument("set", choices=list(SETS), help="which data set")
         verb.add_argument("--root", type=Path, required=True, help="folder of the data set")
