@@ -60,6 +60,10 @@ def audit_files(
         return
     _note_unnamed(audit, root, folder=folder, found=set(paths.values()), is_named=is_named)
     chosen = spaced(list(paths), read)
+    dicom = any(paths[image].suffix.lower() in (".dcm", ".dicom") for image in chosen)
+    if dicom and importlib.util.find_spec("pydicom") is None:
+        audit.add("fault", "images not read", ['DICOM needs pydicom: pip install "medlit[dicom]"'])
+        return
     some = f"{len(chosen):,} of {len(paths):,} images, evenly spaced; prepare reads all"
     audit.add("note", "images read", [some if len(chosen) < len(paths) else f"all {len(paths):,}"])
     rows = {row["image"]: row for row in frame.filter(pl.col("image").is_in(chosen)).iter_rows(named=True)}
@@ -115,10 +119,6 @@ def _read_images(
     track: Track,
 ) -> None:  # fmt: skip
     by_image = {str(row["image"]): row for row in rows}
-    dicom = any(paths[image].suffix.lower() in (".dcm", ".dicom") for image in by_image)
-    if dicom and importlib.util.find_spec("pydicom") is None:
-        audit.add("fault", "images not read", ['DICOM needs pydicom: pip install "medlit[dicom]"'])
-        return
     digests: dict[str, str] = {}
     flags: Counter[str] = Counter()
     for image in track(list(by_image)):
