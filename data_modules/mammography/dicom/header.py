@@ -19,6 +19,8 @@ GRAYSCALE = ("MONOCHROME1", "MONOCHROME2")
 MAGNIFIED = 1.3
 """Contact views state factors up to 1.1 (the breast lies some cm above the detector), magnification views 1.5 to 2."""
 TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
+FOR_PROCESSING = frozenset({"1.2.840.10008.5.1.4.1.1.1.2.1", "1.2.840.10008.5.1.4.1.1.1.1.1"})
+"""Storage classes of mammograms and digital X-rays that are raw, whatever else the file says (PS3.4, B.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,8 @@ def refuse_what_is_no_image(facts: Attributes) -> tuple[int, int, int]:
         raise Refused("a slice of a tomosynthesis: only 2D images are read")
     if synthetic:
         facts.flag("synthetic 2D")
-    if (facts.text("PresentationIntentType") or "").upper() == "FOR PROCESSING":
+    raw = facts.text("SOPClassUID") in FOR_PROCESSING
+    if raw or (facts.text("PresentationIntentType") or "").upper() == "FOR PROCESSING":
         raise Refused("marked FOR PROCESSING: raw detector values; take the FOR PRESENTATION image of the same view")
     photometric = facts.text("PhotometricInterpretation")
     if photometric not in GRAYSCALE or facts.number("SamplesPerPixel", default=1) != 1:

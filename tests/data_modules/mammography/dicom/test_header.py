@@ -124,6 +124,8 @@ def test_a_modality_of_films_and_projections_is_not(modality):
         ({"NumberOfFrames": 30}, "30 frames: only single images"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.13.1.3"}, "tomosynthesis"),
         ({"PresentationIntentType": "FOR PROCESSING"}, "FOR PROCESSING"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.2.1"}, "FOR PROCESSING"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1.1"}, "FOR PROCESSING"),
         ({"Rows": None}, "Rows is missing"),
         ({"Rows": 0}, "Rows 0 is not within"),
         ({"Rows": 60000, "Columns": 60000}, "more than 100,000,000 pixels"),
