@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -163,13 +164,22 @@ def reduced_jpeg2000(frame: bytes, power: int, *, bits: int, signed: bool) -> Va
 
     Returns:
         (H, W) in the codestream's own units.
+
+    Raises:
+        Refused: If Pillow gives another size, for how it is asked is no promise of its interface, or another type.
     """
     with Image.open(io.BytesIO(frame), formats=("JPEG2000",)) as picture:
+        columns, rows = (-(-side >> power) for side in picture.size)
         picture.reduce = power  # type: ignore[assignment, method-assign]  # of this format's class: a number
         # JPEG 2000 rounds sizes up; Pillow rounds them to the nearest, and then fails where that is down. A size that
         # divides without a rest leaves it nothing to round.
-        picture._size = tuple(-(-side >> power) << power for side in picture.size)  # type: ignore[assignment]
+        picture._size = (columns << power, rows << power)
         pixels = np.asarray(picture)
+    if pixels.shape[:2] != (rows, columns):
+        raise Refused(
+            f"Pillow {PIL.__version__} reduces JPEG 2000 to {pixels.shape[1]} x {pixels.shape[0]}, not {columns} x "
+            f"{rows}: decode it whole (reduced_decode=False; medlit data prepare --full-decode)"
+        )
     width = 16 if pixels.dtype == np.uint16 else 8  # Pillow moves the precision to the top of its mode's bits
     if pixels.dtype not in (np.uint16, np.uint8) or pixels.ndim != 2:
         raise Refused(f"Pillow decodes it as {pixels.dtype} with {pixels.ndim} dimensions")

@@ -5,7 +5,7 @@ import io
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, RLELossless
 
 from data_modules.mammography.dicom.attributes import Refused
@@ -152,3 +152,10 @@ def test_what_pillow_cannot_reduce_to_gray_is_refused(tmp_path):
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(buffer, "JPEG2000", no_jp2=True)
     with pytest.raises(Refused, match="uint8 with 3 dimensions"):
         reduced_jpeg2000(buffer.getvalue(), 1, bits=8, signed=False)
+
+
+def test_a_pillow_that_does_not_reduce_is_noticed(monkeypatch):
+    monkeypatch.setattr("PIL.Jpeg2KImagePlugin.Jpeg2KImageFile.load", ImageFile.ImageFile.load)
+    stored = image(drawn(241, 163), syntax=JPEG2000Lossless)
+    with pytest.raises(Refused, match=r"Pillow \S+ reduces JPEG 2000 to 164 x 242, not 82 x 121: decode it whole"):
+        stored.reduced(1)
