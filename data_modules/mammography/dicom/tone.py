@@ -102,8 +102,9 @@ def _read_table(item: Attributes) -> Table:
     if not 1 <= bits <= 16:
         raise ValueError(f"{bits} bits an entry")
     data = item.value("LUTData")
-    if isinstance(data, bytes):
-        entries = np.frombuffer(data, dtype=np.uint8 if len(data) in (count, count + 1) and bits <= 8 else "<u2")
+    if isinstance(data, bytes):  # OW: in the byte order of the file
+        words = ">u2" if item.dataset.original_encoding[1] is False else "<u2"
+        entries = np.frombuffer(data, dtype=np.uint8 if len(data) in (count, count + 1) and bits <= 8 else words)
     else:
         entries = np.asarray([int(number) & 0xFFFF for number in item.numbers("LUTData")], dtype=np.uint16)
     if len(entries) < count:

@@ -9,11 +9,12 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
+from pydicom.filewriter import dcmwrite
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, JPEG2000Lossless, RLELossless
 
 from data_modules.errors import DataSettingsError, UnreadableImageError
 from data_modules.mammography.dicom import CropBox, read_mammogram
-from tests.data_modules.mammography.dicom.files import dataset, drawn, save
+from tests.data_modules.mammography.dicom.files import dataset, drawn, items, save, table
 
 WINDOW = {"WindowCenter": 2048, "WindowWidth": 4096}
 
@@ -82,6 +83,17 @@ def test_every_encoding_of_one_image_comes_out_the_same(tmp_path):
     for other in images[1:]:
         assert other.crop_box == images[0].crop_box
         np.testing.assert_allclose(other.pixels.astype(int), images[0].pixels, atol=1)
+
+
+def test_pixels_and_tables_of_a_big_endian_file(tmp_path):
+    entries = (np.linspace(0, 1, 4096) ** 2 * 65535).astype(np.uint16)
+    little = read_mammogram(save(tmp_path / "little.dcm", drawn(), VOILUTSequence=items(table(entries))))
+    made = dataset(drawn().byteswap(), VOILUTSequence=items(table(entries.byteswap())))
+    made.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    dcmwrite(tmp_path / "big.dcm", made, force_encoding=True, implicit_vr=False, little_endian=False)
+    big = read_mammogram(tmp_path / "big.dcm")
+    assert (big.window, big.crop_box) == ("LUT", little.crop_box)
+    np.testing.assert_array_equal(big.pixels, little.pixels)
 
 
 def test_a_png_comes_out_as_the_file_it_was_made_from(tmp_path):
