@@ -60,7 +60,6 @@ def check_laterality(side: Side | None, header: MammogramHeader) -> tuple[Latera
     if side is None or not sides:
         return "unknown", []
     word = "left" if side == "L" else "right"
-    word = "left" if side == "L" else "right"
     flags = [f"{statement}, but the breast is on the {word}" for statement, said in sides.items() if said != side]
     return ("contradicts" if flags else "agrees"), flags
 
