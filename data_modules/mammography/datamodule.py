@@ -183,20 +183,19 @@ class MammographyDataModule(ClassificationDataModule):
     def read_splits(self, splits: Sequence[Split], *, labelled: bool) -> dict[Split, Sequence[Case]]:
         """The cases of splits whose label is known, whatever the stage: all stages see the same."""
         if self._read is None:
-            frame = self.usable(self._prepared_samples(divided=True))
-            frame = self._in_a_split(frame)
+            frame = self._in_a_split(self.usable(self._prepared_samples(divided=True)))
             parts = {split: frame.filter(frame["split"] == split) for split in SPLITS}
             parts["train"] = self._fraction(parts["train"])
             parts["test"] = self.choose_test(parts["test"])
-            self._read = {split: self.cases_of(part) for split, part in parts.items()}
+            self._read = {split: self._cases_of_level(part) for split, part in parts.items()}
             self._say("left out", self.left_out)
         return {split: self._read[split] for split in splits}
 
     def read_all(self) -> Sequence[Case]:
         """Every prepared image, or the breasts of all; labels need not be known."""
-        frame = self.shown(self._prepared_samples(divided=False))
+        cases = self._cases_of_level(self.shown(self._prepared_samples(divided=False)))
         self._say("left out", self.left_out)
-        return self.cases_of(frame)
+        return cases
 
     def split_sources(self) -> Mapping[Split, str]:
         """The tables, or the cut."""
@@ -265,13 +264,18 @@ class MammographyDataModule(ClassificationDataModule):
             cut = {"num_folds": self.num_folds, "fold": self.fold}
             frame = divide(frame, stratify=self.stratify, seed=self.split_seed, strata=self.read_strata(), **cut)
         self.left_out = dict(table.dropped)
-        self._say("rules decided about", table.touched)
+        if table.touched:
+            self._say("rules decided about", table.touched)
         frame, failed = keep_prepared(frame, prepared)
         for reason, count in failed.items():
             self._count(reason, count)
+        return frame
+
+    def _cases_of_level(self, frame: "pl.DataFrame") -> CaseTable:
+        """The cases of rows that nothing else leaves out, each row that is no part of a breast's cases counted."""
         if self.level == "breast":
             self._count("view other than CC and MLO", int((~frame["view"].is_in(VIEWS).fill_null(False)).sum()))
-        return frame
+        return self.cases_of(frame)
 
     def _in_a_split(self, frame: "pl.DataFrame") -> "pl.DataFrame":
         kept = frame.filter(frame["split"].is_in(SPLITS))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from data_modules.base import PredictSplit
+from data_modules.errors import DataSettingsError
 from data_modules.mammography.datamodule import MammographyDataModule
 from data_modules.mammography.dataset import ImagesPerView
 from data_modules.mammography.pixels import Aspect
@@ -13,6 +14,8 @@ from data_modules.mammography.selection import Level
 from data_modules.transforms import Step
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from data_modules.mammography.samples import SampleTable
 
 
@@ -21,13 +24,15 @@ class RSNAMammoDataModule(MammographyDataModule):
 
     54,706 images of 11,913 patients, one exam each; labels are per breast. The challenge's own test set is not public,
     and there is no official split: patients are cut 70 : 10 : 20. One of the two sites may be the institution of EMBED:
-    as a whole the set is no external one for models trained there.
+    as a whole the set is no external one for models trained there. ``sites`` reads one of them:
+    test each by itself, or train on one and test on the other.
 
     Args:
         root: Folder that ``medlit data prepare rsna_mammo`` wrote.
         target: What is to be told: ``cancer``, or of one of the sites ``birads`` (0, 1 and 2 alone) or ``density``.
         level: A case is an ``image`` (one modality, ``mammogram``), or a ``breast`` of an exam (the modalities ``CC``
             and ``MLO``).
+        sites: Read the patients of these alone, 1 or 2; None: of both. Nobody's split depends on it.
         modalities: Those to read; None takes all of the level.
         preparation: How the folder has to be prepared; None is the default of ``medlit data prepare``. A folder that
             was prepared otherwise is refused.
@@ -67,6 +72,7 @@ class RSNAMammoDataModule(MammographyDataModule):
         root: str | Path = "data/rsna_mammo",
         target: Literal["cancer", "birads", "density"] = "cancer",
         level: Level = "image",
+        sites: Sequence[Literal[1, 2]] | None = None,
         modalities: Sequence[str] | None = None,
         preparation: PreparationSettings | None = None,
         images_per_view: ImagesPerView = "one",
@@ -87,6 +93,9 @@ class RSNAMammoDataModule(MammographyDataModule):
         modality_dropout: float = 0.0,
         seed: int = 0,
     ) -> None:
+        if sites is not None and (not sites or set(sites) - {1, 2}):
+            raise DataSettingsError(f"RSNA-Mammo: sites is {list(sites)}; give 1, 2, or null for both")
+        self.sites = None if sites is None else [str(site) for site in sites]
         super().__init__(
             root=root,
             target=target,
@@ -118,8 +127,21 @@ class RSNAMammoDataModule(MammographyDataModule):
 
         return read_samples(self.root)
 
+    def usable(self, frame: "pl.DataFrame") -> "pl.DataFrame":
+        """The images of the sites read whose label is known."""
+        return super().usable(self._of_sites(frame))
+
+    def shown(self, frame: "pl.DataFrame") -> "pl.DataFrame":
+        """The images of the sites read."""
+        return self._of_sites(frame)
+
     def official_tables(self) -> tuple[str, ...]:
         """The tables of the release, below ``root``."""
         from data_modules.mammography.rsna.tables import SET
 
         return SET.tables
+
+    def _of_sites(self, frame: "pl.DataFrame") -> "pl.DataFrame":
+        kept = frame if self.sites is None else frame.filter(frame["site"].is_in(self.sites))
+        self._count("of another site", len(frame) - len(kept))
+        return kept

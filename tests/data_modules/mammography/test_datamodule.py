@@ -54,6 +54,33 @@ def test_every_image_is_in_a_split_or_counted(name):
     assert sum(map(len, data.splits.values())) + sum(data.left_out.values()) == images
 
 
+def test_of_breasts_too_every_image_is_in_a_split_or_counted_once(tmp_path):
+    root = copy_of("embed", tmp_path / "embed")
+    edit_csv(root / CLINICAL, 0, asses="X")
+    for row in (0, 4):  # of the breast without an assessment, and of another one
+        edit_csv(root / "tables/EMBED_OpenData_metadata_reduced.csv", row, ViewPosition="ML")
+    data = build(root, "fit", level="breast")
+    files = [file for cases in data.splits.values() for case in cases for view in case.images.values() for file in view]
+    assert data.left_out == {"birads unknown": 2, "view other than CC and MLO": 1}
+    assert len(files) + 3 == len(the_set("embed").read(root).frame)
+
+
+def test_the_sites_of_rsna_are_read_each_by_itself():
+    root = pristine("rsna_mammo")
+    both = build(root, "fit")
+    site = dict(the_set("rsna_mammo").read(root).frame.select("image_id", "site").iter_rows())
+    for number in (1, 2):
+        one = build(root, "fit", sites=[number])
+        for split in both.splits:
+            assert ids(one, split) == [name for name in ids(both, split) if site[name] == str(number)]
+        assert one.left_out == {"of another site": 48}
+        shown = build(root, "predict", sites=[number], predict_split="all")
+        assert {site[name] for name in ids(shown, "all")} == {str(number)}
+    for wrong in ([], [3]):
+        with pytest.raises(DataSettingsError, match=r"sites is .*; give 1, 2, or null for both"):
+            RSNAMammoDataModule(sites=wrong)
+
+
 def test_images_that_failed_are_left_out_and_counted(tmp_path):
     make_embed(tmp_path, patients=20)
     frame = the_set("embed").read(tmp_path).frame
