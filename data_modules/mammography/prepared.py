@@ -166,10 +166,12 @@ def read_manifest(root: Path) -> "pl.DataFrame":
         raise UnreadableFileError(f"{path}: cannot be read ({error}); check its permissions") from error
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         reason = " ".join(str(error).split())[:200]
-        raise TableError(f"{path}: not as prepare writes it ({reason}); prepare the set again") from error
+        raise TableError(f"{path}: not as prepare writes it ({reason}); remove it and prepare the set again") from error
     strange = frame.filter(
         pl.col("output").str.contains(r"(^|/)\.\.(/|$)") | ~pl.col("output").str.starts_with(f"{IMAGES}/")
     )
     if len(strange):
-        raise TableError(f"{path}: output {strange['output'][0]!r} leaves {root}; prepare the set again")
+        raise TableError(
+            f"{path}: output {strange['output'][0]!r} leaves {root}; remove this manifest and prepare the set again"
+        )
     return frame

@@ -30,8 +30,9 @@ def write_whole(path: Path, content: bytes, *, partial: Path | None = None) -> N
     Raises:
         OutputError: If the disk is full or lets nothing be written.
     """
-    # Unique: a worker that outlived its killed parent must not share a half-written file with the next run's.
-    beside = (partial or path.parent) / f".{path.name[-64:]}.{os.getpid()}.{secrets.token_hex(8)}"
+    # Short, for a name may take 255 bytes. Unique: a worker that outlived its killed parent must not share a
+    # half-written file with the next run's.
+    beside = (partial or path.parent) / f".{path.name[-32:]}.{os.getpid()}.{secrets.token_hex(8)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -1,6 +1,8 @@
 """What is left to do: the sample table's images against what earlier runs have done."""
 
 import os
+import posixpath
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -28,6 +30,8 @@ takes 1.5 to 1.6 bytes a pixel (measured)."""
 class Plan:
     """What a run has to do."""
 
+    began: int = field(default_factory=time.time_ns)
+    """When it began to look, nanoseconds since 1970."""
     jobs: list[Job] = field(default_factory=list)
     job_bytes: list[int] = field(default_factory=list)
     """Size of each job's source."""
@@ -120,7 +124,7 @@ def check_outputs(images: Sequence[str]) -> None:
     """Refuse images that would be written to the same file, or outside the prepared folder.
 
     Raises:
-        TableError: Naming two that differ in their suffix alone.
+        TableError: Naming two that differ in their suffix, or in ``/./`` or ``//``, alone.
         UnsafePathError: Naming one that climbs.
     """
     seen: dict[str, str] = {}
@@ -128,9 +132,9 @@ def check_outputs(images: Sequence[str]) -> None:
         parts = image.split("/")
         if parts[0] == "" or parts[-1] == "" or ".." in parts or "\0" in image:
             raise UnsafePathError(f"image {image!r} leaves the data set; correct the table")
-        other = seen.setdefault(output_path(image), image)
+        other = seen.setdefault(posixpath.normpath(output_path(image)), image)
         if other != image:
-            raise TableError(f"images {other!r} and {image!r} differ in their suffix alone; keep one of them")
+            raise TableError(f"images {other!r} and {image!r} would be written to the same file; keep one of them")
 
 
 def _records(known: pl.DataFrame) -> dict[str, _Known]:
@@ -144,12 +148,18 @@ def _find(dataset: MammographySet, root: Path, image: str) -> tuple[str, os.stat
     try:
         path = dataset.find(root, image)
         if path is not None:
-            return path.relative_to(root).as_posix(), path.stat()
+            source = path.relative_to(root).as_posix()
+            source.encode()
+            return source, path.stat()
         kind, error = "missing file", "no such file below the root; download it, or go on without it"
+    except UnicodeEncodeError:
+        kind, error = "unreadable file", "its name is no UTF-8; rename it"
     except UnsafePathError as problem:
         kind, error = "unsafe path", str(problem)
-    except (DataError, OSError) as problem:
+    except DataError as problem:
         kind, error = "unreadable file", str(problem)
+    except OSError as problem:  # its own text would hold the path of this machine
+        kind, error = "unreadable file", f"{problem.strerror}; check its name and the permissions of its folder"
     return {"image": image, "error_kind": kind, "error": " ".join(error.split())}
 
 

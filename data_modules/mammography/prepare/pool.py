@@ -166,7 +166,10 @@ class _Worker(Generic[Job]):
         """
         self.close()
         if not self.ready:
-            raise WorkerError(f"a worker process did not start within {self.START_SECONDS:.0f} s; is the disk slow?")
+            raise WorkerError(
+                f"a worker process did not start within {self.START_SECONDS:.0f} s; is the disk slow? Fewer --workers "
+                "start sooner"
+            )
         return Lost("timeout", f"not read within {self.seconds:g} s")
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,6 +30,7 @@ from data_modules.mammography.prepare.summary import Summary, count_remarks, gro
 from data_modules.mammography.prepare.work import ErrorKind, Job, Row, failed, prepare_image, source_facts
 from data_modules.mammography.prepared import (
     DESCRIPTION,
+    MANIFEST,
     check_description,
     output_path,
     read_description,
@@ -89,15 +91,12 @@ def prepare_set(
     if workers < 1:
         raise DataSettingsError(f"{workers} workers cannot work; give 1 or more")
     check_folders(root, out)
-    before = read_description(out) if out.is_dir() else None
-    if before is None:
-        refuse_what_is_not_ours(out)
-    else:
-        check_description(before, out, name=dataset.name, settings=settings)
+    _is_begun(dataset, out, settings)  # before the tables are read, which may take long
     table = dataset.read(root)
     sides = dict(zip(table.frame["image"].to_list(), table.frame["laterality"].to_list(), strict=True))
     images = sorted(sides)
     with locked(out):
+        begun = _is_begun(dataset, out, settings)  # another run may have come and gone meanwhile
         shutil.rmtree(out / PARTIAL, ignore_errors=True)
         plan = make_plan(
             dataset,
@@ -111,11 +110,26 @@ def prepare_set(
         )
         _check_decoders(plan)
         _check_space(plan, settings, out)
-        if before is None or plan.jobs or plan.not_found:
+        if not begun or plan.jobs or plan.not_found:
             _describe(dataset, settings, out, state="unfinished")
         _copy_tables(dataset, root, out)
         _work_off(plan, out, workers=workers, max_errors=max_errors, progress=progress, work=work, seconds=seconds)
         return _finish(dataset, root, out, table, sides, plan, settings)
+
+
+def _is_begun(dataset: MammographySet, out: Path, settings: PreparationSettings) -> bool:
+    """Whether an earlier run of this set with these settings wrote into the folder.
+
+    Raises:
+        DataSettingsError: If it holds something else.
+        PreparationMismatchError: If it was prepared from another set or with other settings.
+    """
+    described = read_description(out) if out.is_dir() else None
+    if described is None:
+        refuse_what_is_not_ours(out)
+        return False
+    check_description(described, out, name=dataset.name, settings=settings)
+    return True
 
 
 def _check_decoders(plan: Plan) -> None:
@@ -252,6 +266,8 @@ def _finish(
     for image in known.filter(~pl.col("image").is_in(list(sides)))["image"].to_list():  # the tables dropped it since
         (out / output_path(image)).unlink(missing_ok=True)
     manifest = write_manifest(known, sides, out)
+    if plan.jobs or (out / MANIFEST).stat().st_mtime_ns > plan.began:
+        os.utime(out / MANIFEST, ns=(plan.began, plan.began))  # what changed while this run worked is newer than that
     _describe(dataset, settings, out, state="finished")
     remove_journal(out)
     return Summary(

@@ -100,7 +100,7 @@ def test_a_description_that_cannot_be_read_is_refused(tmp_path):
 def test_a_manifest_that_is_none_is_refused(tmp_path):
     write(tmp_path)
     (tmp_path / MANIFEST).write_bytes(b"PAR1")
-    with pytest.raises(TableError, match="not as prepare writes it"):
+    with pytest.raises(TableError, match=r"not as prepare writes it .*; remove it and prepare the set again"):
         opened(tmp_path)
     pl.DataFrame({"image": ["a"]}).write_parquet(tmp_path / MANIFEST)
     with pytest.raises(TableError, match="not as prepare writes it"):

@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import time
+from pathlib import Path
 
 
 def square(number):
@@ -69,6 +70,17 @@ def crash_at_1003(job):
     if job.image.endswith("1003.dcm"):
         ctypes.string_at(0)
     return prepare_image(job)
+
+
+def change_1000_at_1003(job):
+    """``prepare_image``, while somebody puts other pixels into the file of the first image."""
+    from data_modules.mammography.prepare.work import prepare_image
+
+    row = prepare_image(job)
+    if job.image.endswith("1003.dcm"):
+        first = Path(job.root, "train_images/10/1000.dcm")
+        first.write_bytes(Path(job.root, "train_images/10/1001.dcm").read_bytes())
+    return row
 
 
 def linger_at_1003(job):

@@ -27,6 +27,12 @@ def test_a_file_replaces_another_and_leaves_nothing_beside_it(tmp_path):
     assert contents(tmp_path) == {"deep/file": b"two"}
 
 
+def test_a_name_may_be_as_long_as_the_system_lets_it(tmp_path):
+    name = "\N{GRINNING FACE}" * 62 + ".png"  # 252 bytes; more than 255 are refused
+    write_whole(tmp_path / name, b"one")
+    assert contents(tmp_path) == {name: b"one"}
+
+
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
     (tmp_path / "file").mkdir()  # root may write anywhere, but no file in place of a folder
     with pytest.raises(OutputError, match="file: cannot be written"):

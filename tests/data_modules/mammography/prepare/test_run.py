@@ -1,5 +1,8 @@
 """Preparing a set: what is written, what is counted, and what a second run does."""
 
+import os
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import polars as pl
@@ -151,6 +154,15 @@ def test_a_second_run_does_what_changed_and_nothing_else(root, out):
     assert run(root, out, retry_failed=True).done_now == 1
 
 
+def test_a_source_that_changes_while_the_others_are_read_is_read_again_by_the_next_run(root, out):
+    run(root, out, work=crew.change_1000_at_1003)
+    assert run(root, out).done_now == 1
+    image = "train_images/10/1000.dcm"
+    written = cv2.imread(str(out / output_path(image)), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(written, read_mammogram(root / image, long_side=32).pixels)
+    assert run(root, out).done_now == 0
+
+
 def test_an_image_that_fails_now_loses_its_earlier_output(root, out):
     run(root, out)
     broken = files(root)[0]
@@ -239,6 +251,30 @@ def test_folders_that_cannot_work_are_refused(root, out):
     assert contents(out) == {"file": b""}
 
 
+def test_another_run_that_came_and_went_while_the_tables_were_read_is_noticed(root, out):
+    def read(folder):
+        run(root, out, settings=PreparationSettings(long_side=33))
+        return SET.read(folder)
+
+    with pytest.raises(PreparationMismatchError, match="long_side is 33 there and 32 here"):
+        prepare_set(replace(SET, read=read), root, out, settings=SETTINGS, workers=1)
+
+
+def test_names_that_are_no_text_and_messages_that_hold_the_machines_paths_stay_out_of_the_manifest(root, out):
+    folder = root / "train_images"
+
+    def find(_, image):
+        if image.endswith("1000.dcm"):
+            return folder / os.fsdecode(b"\xff.dcm")
+        return folder / ("x" * 300) if image.endswith("1001.dcm") and (folder / ("x" * 300)).is_file() else root / image
+
+    summary = prepare_set(replace(SET, find=find), root, out, settings=SETTINGS, workers=1)
+    assert [(group.kind, group.error) for group in summary.failures] == [
+        ("unreadable file", "its name is no UTF-8; rename it"),
+        ("unreadable file", "File name too long; check its name and the permissions of its folder"),
+    ]
+
+
 def test_a_run_beside_another_is_refused(root, out):
     with locked(out), pytest.raises(BlockingIOError, match="another process"):
         run(root, out)
@@ -252,5 +288,6 @@ def test_images_that_leave_the_folder_are_refused(image):
 
 def test_two_images_of_one_output_are_refused():
     check_outputs(["a/b.dcm", "a/b.c.dcm", "b.dcm"])
-    with pytest.raises(TableError, match=r"'a/b.dcm' and 'a/b.png' differ in their suffix alone"):
-        check_outputs(["a/b.dcm", "a/b.png"])
+    for other in ("a/b.png", "a/./b.dcm", "a//b.dcm"):
+        with pytest.raises(TableError, match=rf"'a/b.dcm' and '{other}' would be written to the same file"):
+            check_outputs(["a/b.dcm", other])
