@@ -8,7 +8,7 @@ from data_modules.mammography.prepare.manifest import COLUMNS
 from data_modules.mammography.prepare.settings import PreparationSettings
 from data_modules.mammography.prepared import Prepared
 from data_modules.mammography.samples import SCHEMA
-from data_modules.mammography.selection import TARGETS, VALIDATION_SHARE, divide, keep_prepared, known, make_cases
+from data_modules.mammography.selection import TARGETS, divide, keep_prepared, known, make_cases
 
 
 def table(*rows):
@@ -103,7 +103,7 @@ def parts(frame):
 def test_patients_are_cut_whole_in_the_shares_of_the_paper(frame):
     found = parts(divide(frame, stratify="birads", seed=0))
     counts = {split: list(found.values()).count(split) for split in ("train", "val", "test")}
-    assert counts == pytest.approx({"train": 140, "val": 20, "test": 40}, abs=7)  # one patient by category
+    assert counts == pytest.approx({"train": 140, "val": 20, "test": 40}, abs=1)
 
 
 def test_the_splits_do_not_depend_on_what_is_to_be_told(frame):
@@ -120,7 +120,12 @@ def test_of_an_official_training_set_an_eighth_of_the_patients_validates(frame):
     found = parts(divide(official, stratify="birads", seed=0))
     assert {patient for patient, split in found.items() if split == "test"} == {f"p{10 * i}" for i in range(20)}
     share = list(found.values()).count("val") / (PATIENTS - 20)
-    assert share == pytest.approx(VALIDATION_SHARE, abs=7 / (PATIENTS - 20))  # one patient by category
+    assert share == pytest.approx(1 / 8, abs=1 / (PATIENTS - 20))
+
+
+def test_an_official_validation_set_is_kept(frame):
+    names = pl.Series("split", ["train", "val", "test", None] * (PATIENTS // 2))
+    assert divide(frame.with_columns(names), stratify="birads", seed=0)["split"].to_list() == names.to_list()
 
 
 def test_every_patient_is_tested_in_one_fold(frame):
