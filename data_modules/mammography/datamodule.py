@@ -183,8 +183,9 @@ class MammographyDataModule(ClassificationDataModule):
     def read_splits(self, splits: Sequence[Split], *, labelled: bool) -> dict[Split, Sequence[Case]]:
         """The cases of splits whose label is known, whatever the stage: all stages see the same."""
         if self._read is None:
-            frame = self._in_a_split(self.usable(self._prepared_samples(divided=True)))
+            frame = self.usable(self._prepared_samples(divided=True))
             parts = {split: frame.filter(frame["split"] == split) for split in SPLITS}
+            self._count("in no split", len(frame) - sum(map(len, parts.values())))
             parts["train"] = self._fraction(parts["train"])
             parts["test"] = self.choose_test(parts["test"])
             self._read = {split: self._cases_of_level(part) for split, part in parts.items()}
@@ -276,11 +277,6 @@ class MammographyDataModule(ClassificationDataModule):
         if self.level == "breast":
             self._count("view other than CC and MLO", int((~frame["view"].is_in(VIEWS).fill_null(False)).sum()))
         return self.cases_of(frame)
-
-    def _in_a_split(self, frame: "pl.DataFrame") -> "pl.DataFrame":
-        kept = frame.filter(frame["split"].is_in(SPLITS))
-        self._count("in no split", len(frame) - len(kept))
-        return kept
 
     def _fraction(self, frame: "pl.DataFrame") -> "pl.DataFrame":
         if self.label_fraction == 1:
