@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from medlit.commands import data
+from medlit.commands import data, prepare
 
 HEAVY = ["torch", "lightning", "albumentations", "transformers"]
+MAMMOGRAPHY = list(prepare.TABLES)
 
 
 def run(*statements: str) -> str:
@@ -20,12 +21,18 @@ def run(*statements: str) -> str:
     return done.stdout.splitlines()[-1]
 
 
-@pytest.mark.parametrize("name", data.SETS)
-def test_a_look_alike_is_written_and_checked_without_them(name, tmp_path):
-    root = str(tmp_path / "set")
-    synth = ["synth", name, "--root", root, "--cases", "10", "--img_size", "64"]
-    check = ["check", name, "--root", root]
-    assert run("from medlit.commands import data", f"data.main({synth})", f"data.main({check})") == "[]"
+@pytest.mark.parametrize("names", [["derm7pt"], ["mmc_amd"], ["mrnet"], MAMMOGRAPHY], ids=" ".join)
+def test_look_alikes_are_written_and_checked_without_them(names, tmp_path):
+    statements = ["from medlit.commands import data"]
+    for name in names:
+        root = str(tmp_path / name)
+        synth = ["synth", name, "--root", root, "--cases", "10", "--img_size", "64"]
+        statements += [f"data.main({synth})", f"data.main({['check', name, '--root', root]})"]
+    assert run(*statements) == "[]"
+
+
+def test_every_set_is_among_them():
+    assert set(data.SETS) == {"derm7pt", "mmc_amd", "mrnet", *MAMMOGRAPHY}
 
 
 def test_help_is_printed_without_them():
