@@ -49,12 +49,12 @@ class Journal:
         """Append a row.
 
         Args:
-            row: JSON values by name.
+            row: JSON values by name. What of a text is none (half a surrogate pair, out of some file) becomes ``?``.
 
         Raises:
             OutputError: If the disk is full or lets nothing be written.
         """
-        text = json.dumps(row, separators=(",", ":")).encode()
+        text = json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
         try:
             self._append(b"%08x %s\n" % (zlib.crc32(text), text))
         except OSError as error:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from data_modules.errors import DataSettingsError, OutputError, TooManyErrorsError
+from data_modules.errors import DataSettingsError, OutputError, TableError, TooManyErrorsError
 from data_modules.mammography.prepare.files import (
     PARTIAL,
     cannot_write,
@@ -81,7 +81,7 @@ def prepare_set(
     Raises:
         DataSettingsError: If the folders do not go together, ``out`` holds something else, or the decoders are missing.
         DatasetNotFoundError: If a table or all images are missing.
-        TableError: If a table cannot be used.
+        TableError: If a table cannot be used, or names no image.
         PreparationMismatchError: If ``out`` was prepared from another set or with other settings.
         PreparationLockedError: If another process prepares into it.
         OutputError: If there is not enough space, or nothing can be written.
@@ -95,6 +95,8 @@ def prepare_set(
     table = dataset.read(root)
     sides = dict(zip(table.frame["image"].to_list(), table.frame["laterality"].to_list(), strict=True))
     images = sorted(sides)
+    if not images:  # a finished folder would lose all of its images
+        raise TableError(f"{dataset.title}: the tables below {root} name no image to prepare; are they whole?")
     with locked(out):
         begun = _is_begun(dataset, out, settings)  # another run may have come and gone meanwhile
         shutil.rmtree(out / PARTIAL, ignore_errors=True)

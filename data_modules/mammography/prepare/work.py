@@ -131,10 +131,7 @@ def failed(row: Row, out: str, kind: ErrorKind, error: str) -> Row:
         pass
     except OSError as problem:
         raise cannot_write(target, problem) from problem
-    text = (
-        " ".join(error.split())[:MAX_ERROR].encode(errors="backslashreplace").decode()
-    )  # of a file, it may be no text
-    return row | {"error_kind": kind, "error": text}
+    return row | {"error_kind": kind, "error": " ".join(error.split())[:MAX_ERROR]}
 
 
 def _facts(mammogram: Mammogram) -> Row:

@@ -23,6 +23,11 @@ def test_rows_come_back_in_order(tmp_path):
     assert list(read_journal(tmp_path)) == ROWS
 
 
+def test_text_that_is_none_is_replaced(tmp_path):
+    write(tmp_path, [{"image": "a", "error": "no \udcff text, but \N{GRINNING FACE}"}])
+    assert list(read_journal(tmp_path)) == [{"image": "a", "error": "no ? text, but \N{GRINNING FACE}"}]
+
+
 def test_no_journal_has_no_rows(tmp_path):
     assert list(read_journal(tmp_path)) == []
     remove_journal(tmp_path)
