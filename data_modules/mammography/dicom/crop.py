@@ -19,6 +19,9 @@ FADED = 0.1
 """What is left of the step from border to image where the border is over."""
 BORDER_DROP = 0.75
 """Behind a border it gets darker than this part of it at once; muscle at the chest wall, as bright, goes on."""
+BORDER_LEFT = 0.4
+"""A border's edge is straight: behind it at most this part of what was bright in its lines still is. Dense tissue
+tapers."""
 MAX_BORDER = 0.4
 """Part of a side that the border may take at each end: collimators leave white margins far wider than a film's."""
 STRIP = 0.03
@@ -95,10 +98,13 @@ def trim_border(small: Gray) -> CropBox:
 def _border(lines: Gray, bright: float) -> int:
     """How many lines, from the first on, are border."""
     most = int(len(lines) * MAX_BORDER)
-    dark = np.flatnonzero((lines[:most] >= bright).mean(axis=1) <= BORDER_SHARE)
+    shares = (lines >= bright).mean(axis=1)
+    dark = np.flatnonzero(shares[:most] <= BORDER_SHARE)
     count = int(dark[0]) if len(dark) else most
     behind = count + round(len(lines) * BORDER_BLUR)
-    border, inside = (float(np.median(part)) for part in (lines[:count], lines[behind])) if count else (0.0, 0.0)
+    if count == 0 or shares[behind] > BORDER_LEFT * np.median(shares[:count]):
+        return 0
+    border, inside = (float(np.median(part)) for part in (lines[:count], lines[behind]))
     if inside >= BORDER_DROP * border:
         return 0
     faded = np.median(lines[count:behind], axis=1) <= inside + FADED * (border - inside)

@@ -90,6 +90,14 @@ def test_bright_muscle_at_the_chest_wall_is_no_border():
     assert (found.box.left, found.box.top, found.method) == (0, 0, "otsu")
 
 
+def test_dense_tissue_that_tapers_at_the_chest_wall_is_no_border():
+    image = gray()
+    outline = [(0, 40), (0, 440), (110, 392), (119, 332), (180, 240), (119, 148), (110, 88)]  # 0.83, 0.63, 0.38 of rows
+    cv2.fillPoly(image, [np.array(outline)], 65535)
+    assert trim_border(image) == CropBox(0, 0, HEIGHT, WIDTH)
+    assert find_breast(image).box.left == 0
+
+
 def test_a_border_that_ends_at_once_takes_nothing_with_it():
     image = gray()
     image[:14] = image[:, :9] = 65000
