@@ -242,7 +242,8 @@ def _plain_types(types: str) -> str:
     """Python's names of types as a person would write them: ``int or null``, ``'a' or 'b'``."""
     types = re.sub(r"typing\.Literal\[(.*?)\]", lambda found: found[1].replace(", ", " or "), types)
     types = re.sub(r"<class '([^']+)'>", lambda found: found[1].rpartition(".")[2], types)
-    return re.sub(r"\bNoneType\b", "null", types.replace("typing.", "")).replace(", ", " or ")
+    types = re.sub(r"\b(typing|collections\.abc)\.", "", types)
+    return re.sub(r"\bNoneType\b", "null", types).replace(", ", " or ")
 
 
 def _shortened(text: str, limit: int = 300) -> str:

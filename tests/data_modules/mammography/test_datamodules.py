@@ -24,6 +24,7 @@ class Prepared(DataModuleContract):
     unknown = ""
     modalities = ("mammogram",)
     settings: ClassVar[dict[str, object]] = {}
+    test_workers_do_not_change_samples = None  # test_workers.py says it, of the datasets that all four sets share
 
     def make_tree(self, root):
         return copy_of(self.set_name, root)
