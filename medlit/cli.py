@@ -86,7 +86,8 @@ def _guarded(verb: str, args: list[str]) -> int:
     _send_chatter_to_stdout()
     try:
         code = _run(verb, args)
-        sys.stdout.flush()  # here, for an error at the interpreter's end could not be answered
+        if sys.stdout is not None:  # closed by the caller: medlit ... >&-
+            sys.stdout.flush()  # here, for an error at the interpreter's end could not be answered
         return code
     except BrokenPipeError:
         if not _reader_has_left():

@@ -105,3 +105,11 @@ def test_a_reader_that_has_read_enough_is_no_error(tmp_path):
         words = ["data", "synth", "derm7pt", "--root", str(tmp_path / "set"), "--cases", "10"]
         told = subprocess.run([str(SCRIPT), *words], stdout=closed, stderr=subprocess.PIPE, check=False)
     assert (told.returncode, told.stderr) == (141, b"")
+
+
+def test_standard_output_may_be_closed(tmp_path):
+    words = ["data", "synth", "derm7pt", "--root", tmp_path / "set", "--cases", "10", "--img_size", "32"]
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", SCRIPT, *words]
+    done = subprocess.run(list(map(str, command)), stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "set/meta/meta.csv").is_file()
