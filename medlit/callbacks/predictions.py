@@ -64,7 +64,8 @@ class PredictionWriter(Callback):
         print(f"{rows} predictions: {path}")
         tables = {folder / f"{stem}_{kind}.{self.format}": unit_columns(task, kind) for kind in task.units}
         for stale in set(folder.glob(f"{stem}_*.{self.format}")) - set(tables):
-            stale.unlink()  # of other data, whose cases were part of other units
+            if _is_unit_table(stale, kind=stale.stem.removeprefix(f"{stem}_")):
+                stale.unlink()  # of other data, whose cases were part of other units
         for path, columns in tables.items():
             self._write_table(path, columns)
 
@@ -84,6 +85,17 @@ class PredictionWriter(Callback):
 def _keeps(trainer: Trainer) -> bool:
     """Whether this process writes: one does, and none in a trial run."""
     return trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False)
+
+
+def _is_unit_table(path: Path, *, kind: str) -> bool:
+    """Whether this callback has written a file, as the table of a kind of unit; a user's own is not taken away."""
+    import polars as pl
+
+    try:
+        columns = pl.read_parquet_schema(path) if path.suffix == ".parquet" else pl.read_csv(path, n_rows=0).columns
+    except (OSError, pl.exceptions.PolarsError):
+        return False
+    return f"{kind}_id" in columns and "num_cases" in columns
 
 
 def prediction_columns(task: ClassificationTask, results: CaseResults) -> dict[str, Any]:

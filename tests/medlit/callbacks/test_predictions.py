@@ -81,6 +81,18 @@ def test_units_have_a_table_each_and_their_ids_in_that_of_the_cases(format, tmp_
     assert exams["group_id"].to_list() == ["g0", "g1", "g2", "g3"]
 
 
+@pytest.mark.parametrize("format", ["parquet", "csv"])
+def test_files_of_the_users_own_stay_beside_the_tables(format, tmp_path):
+    runner(tmp_path, format).test(unimodal(), datamodule=TinyDataModule(units=True), verbose=False)
+    breast = (tmp_path / f"predictions_test_breast.{format}").read_bytes()
+    own = {"breast_copy": breast, "notes": b"to do", "empty": b""}
+    kept = {f"predictions_test_{name}.{format}": content for name, content in own.items()}
+    for name, content in kept.items():
+        (tmp_path / name).write_bytes(content)
+    runner(tmp_path, format).test(unimodal(), datamodule=TinyDataModule(), verbose=False)
+    assert {path.name for path in tmp_path.iterdir()} == kept.keys() | {f"predictions_test.{format}"}
+
+
 def test_tables_of_units_go_with_their_test(tmp_path):
     runner(tmp_path, "csv").test(unimodal(), datamodule=TinyDataModule(units=True), verbose=False)
     runner(tmp_path, "csv").predict(unimodal(), datamodule=TinyDataModule(units=True, labelled=False))
