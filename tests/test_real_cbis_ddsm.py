@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data_modules.mammography.audit import audit_cbis_ddsm
+from data_modules.mammography.cbis_ddsm.audit import audit_cbis_ddsm
 from data_modules.mammography.cbis_ddsm.rows import FILES, density_column, read_official
 from data_modules.mammography.cbis_ddsm.tables import find_leaking, read_rows, read_samples
 

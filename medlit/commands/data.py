@@ -34,9 +34,9 @@ class DataSet:
     """Of ``check``, beside those of every set."""
 
 
-def _mammography(title: str, name: str) -> DataSet:
+def _mammography(title: str, name: str, package: str) -> DataSet:
     """One of the four sets that are prepared before they are trained on."""
-    audit = ("data_modules.mammography.audit", f"audit_{name}")
+    audit = (f"data_modules.mammography.{package}.audit", f"audit_{name}")
     return DataSet(title, audit, f"data_modules.synthetic.{name}", ("read",))
 
 
@@ -50,10 +50,10 @@ SETS = {
     "mrnet": DataSet(
         "MRNet", ("data_modules.knee.audit", "audit_mrnet"), "data_modules.synthetic.mrnet", ("allow_missing",)
     ),
-    "embed": _mammography("EMBED", "embed"),
-    "rsna_mammo": _mammography("RSNA-Mammo", "rsna_mammo"),
-    "vindr_mammo": _mammography("VinDr-Mammo", "vindr_mammo"),
-    "cbis_ddsm": _mammography("CBIS-DDSM", "cbis_ddsm"),
+    "embed": _mammography("EMBED", "embed", "embed"),
+    "rsna_mammo": _mammography("RSNA-Mammo", "rsna_mammo", "rsna"),
+    "vindr_mammo": _mammography("VinDr-Mammo", "vindr_mammo", "vindr"),
+    "cbis_ddsm": _mammography("CBIS-DDSM", "cbis_ddsm", "cbis_ddsm"),
 }
 """By the name on the command line."""
 

@@ -5,7 +5,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from data_modules.mammography.audit import audit_cbis_ddsm, audit_embed, audit_rsna_mammo, audit_vindr_mammo
+from data_modules.mammography.cbis_ddsm.audit import audit_cbis_ddsm
+from data_modules.mammography.embed.audit import audit_embed
+from data_modules.mammography.rsna.audit import audit_rsna_mammo
+from data_modules.mammography.vindr.audit import audit_vindr_mammo
 from data_modules.synthetic import cbis_ddsm, embed, rsna_mammo, vindr_mammo
 
 AUDITS = {

@@ -3,7 +3,8 @@
 import pytest
 
 from data_modules.errors import DatasetNotFoundError
-from data_modules.mammography.audit import RELEASES, audit_cbis_ddsm
+from data_modules.mammography.audit import RELEASES
+from data_modules.mammography.cbis_ddsm.audit import audit_cbis_ddsm
 from tests.data_modules.mammography.cbis_ddsm.trees import FILES, make_cbis, row_of
 from tests.data_modules.mammography.csv_tables import edit_cell, edit_csv, read_csv, write_csv
 from tests.data_modules.mammography.look_alikes import AUDITS, copy_of, pristine

@@ -1,16 +1,49 @@
-"""What is particular about CBIS-DDSM: patients of two splits, abnormalities, crops and masks beside the images."""
+"""Audit of CBIS-DDSM: tables row by row, patients of two splits, crops and masks beside the images."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from data_modules.audit import Audit
-from data_modules.mammography.cbis_ddsm.rows import Abnormality, Kind, OfficialSplit
-from data_modules.mammography.cbis_ddsm.tables import find_leaking
+from data_modules.errors import TableError
+from data_modules.mammography.audit import begin, compare_with_release, fault_rows, finish
+from data_modules.mammography.audit_files import MOST_READ, Track
+from data_modules.mammography.cbis_ddsm.rows import Abnormality, Kind, OfficialSplit, read_official
+from data_modules.mammography.cbis_ddsm.tables import SET, find_leaking, make_samples, read_rows
 from data_modules.table import Table
 
 NEGATIVE = (1, 2)
 """BI-RADS categories that no malignant finding should have."""
+
+
+def audit_cbis_ddsm(root: str | Path, *, read: int = MOST_READ, track: Track = iter) -> Audit:
+    """Look through a copy of CBIS-DDSM, raw or prepared; its samples are made by the default rules.
+
+    Args:
+        root: Folder that holds the four tables.
+        read: How many images of a raw copy to read whole, evenly spaced.
+        track: Shows the progress over them.
+
+    Returns:
+        Counts of cancer by official split, and findings: faults are what training would stumble over. Patients who are
+        in a training and a test table are a quirk, for the samples keep them in one split.
+
+    Raises:
+        DatasetNotFoundError: If one of the tables is not there.
+    """
+    root = Path(root)
+    audit = begin(SET, root)
+    tables = read_official(root)
+    faults: list[TableError] = []
+    rows = read_rows(tables, faults=faults)
+    samples = make_samples(tables, faults=[])
+    fault_rows(audit, faults)
+    note_known_oddities(audit, tables, rows)
+    patients = len({row.patient_id for row in rows})
+    compare_with_release(audit, SET, {"rows": sum(map(len, tables.values())), "patients": patients})
+    is_named = is_of_the_release(rows)
+    finish(audit, SET, samples, root, target="cancer", folder="", read=read, track=track, is_named=is_named)
+    return audit
 
 
 def note_known_oddities(
