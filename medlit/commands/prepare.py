@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="medlit data prepare",
         description="Read every image of a mammography set once: grey values as a workstation shows them, cut to the "
         "breast, on one side, at one size, as 16-bit PNGs beside a manifest and copies of the tables. A run that "
-        "ended early, however, is taken up again by the same command.",
+        "ended early, in whatever way, is taken up again by the same command.",
     )
     parser.add_argument("set", choices=list(TABLES), help="which data set")
     parser.add_argument("--root", type=Path, required=True, help="folder of the data set as it was downloaded")
