@@ -67,8 +67,9 @@ class SetFigures:
         title = ", ".join([f"test, {self.cases} cases", *counts])
         if self.units and "map_softmax" in next(iter(self.heads.values())):
             # Answers put together are probabilities: of several classes another order than that of the raw logits.
-            rows = {name: _by_probability(metrics) for name, metrics in rows.items()}
-            title += "; mAP and AUROC by probability"
+            ranked = {name: _by_probability(metrics) for name, metrics in rows.items()}
+            title += "; mAP and AUROC by probability" if ranked != rows else ""
+            rows = ranked
         console.print(result_table(rows, title=title))
         if self.subsets:
             console.print(result_table(self.subsets.figures, title=self.subsets.title, cases=self.subsets.cases))

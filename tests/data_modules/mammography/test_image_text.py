@@ -123,8 +123,10 @@ def test_evaluation_draws_nothing():
 
 
 def test_in_evaluation_an_image_without_a_partner_is_not_paired_with_its_copy():
-    sample = build(split="val", training=False, pair="self")[0]
+    dataset = build(split="val", training=False, pair="self")
+    sample = dataset[0]
     assert not torch.equal(sample["image"], sample["second_image"])
+    assert same(sample, dataset[0, 5])
     assert same(sample, build(split="val", training=False, pair="self")[0])
 
 
