@@ -28,6 +28,10 @@ STRIP = 0.03
 """Strips and letters thinner than this part of the shorter side are no breast."""
 GRAIN = 5
 """Side of the mean, in pixels, that takes the noise of air: a cube root enlarges it."""
+FLOOR = 10
+"""Percentile at which lightness starts: beside the air of a fogged film there may be black strips."""
+MIN_AIR = 0.2
+"""Where less of the image is dark, it is little more than what lies below the floor: no air was told from tissue."""
 MIN_SEPARABILITY = 0.7
 """Of air and tissue. A single bell of grays, cut in its middle, has 2/pi = 0.64; a real film has 0.83, drawn breasts
 0.7 to 0.9, the darker their fat the less."""
@@ -124,11 +128,11 @@ def tissue(small: Gray) -> Mask:
         (h, w); nothing where the two are not told apart: tissue all over, as in spot views, or noise.
     """
     smooth = cv2.blur(small, (GRAIN, GRAIN), borderType=cv2.BORDER_REPLICATE).astype(np.float32)
-    above = smooth - smooth.min()
+    above = np.maximum(smooth - np.percentile(smooth, FLOOR), 0)
     lightness = np.rint(np.cbrt(above / max(above.max(), 1)) * 65535).astype(np.uint16)
     threshold, _ = cv2.threshold(lightness, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     dark = lightness <= threshold
-    if _separability(lightness, dark) < MIN_SEPARABILITY:
+    if dark.mean() < MIN_AIR or _separability(lightness, dark) < MIN_SEPARABILITY:
         return np.zeros_like(dark)
     level = float(np.median(lightness[dark]))
     return np.asarray(lightness > level + AIR_SHARE * (threshold - level))

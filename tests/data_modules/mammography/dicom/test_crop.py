@@ -53,6 +53,14 @@ def test_all_of_a_breast_is_kept_however_dark_its_fat(density, view, darker):
     assert (bottom - top, right - left) <= (384, skin.any(axis=0).sum() + 12)  # margin, and blurred noise
 
 
+def test_black_strips_beside_a_fogged_film_do_not_hide_the_breast():
+    image = gray(air=600)
+    image[:, -16:] = 0
+    found = find_breast(image)
+    assert found.method == "otsu"
+    assert_near(found.box)
+
+
 def test_letters_are_left_out():
     image = gray()
     letters = np.zeros(image.shape, np.uint8)
