@@ -27,6 +27,11 @@ def test_a_file_replaces_another_and_leaves_nothing_beside_it(tmp_path):
     assert contents(tmp_path) == {"deep/file": b"two"}
 
 
+def test_half_a_file_lies_only_where_the_next_run_sweeps(tmp_path):
+    with pytest.raises(OutputError, match="file: cannot be written"):
+        write_whole(tmp_path / "file", b"content", partial=tmp_path / "missing")
+
+
 def test_a_name_may_be_as_long_as_the_system_lets_it(tmp_path):
     name = "\N{GRINNING FACE}" * 62 + ".png"  # 252 bytes; more than 255 are refused
     write_whole(tmp_path / name, b"one")

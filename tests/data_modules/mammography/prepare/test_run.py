@@ -1,5 +1,6 @@
 """Preparing a set: what is written, what is counted, and what a second run does."""
 
+import os
 from dataclasses import replace
 
 import cv2
@@ -149,6 +150,15 @@ def test_a_second_run_does_what_changed_and_nothing_else(root, out):
     assert lost.exists()
     assert open_prepared(out, name="rsna_mammo", settings=SETTINGS).failed == {images[3]: "unreadable image"}
     assert run(root, out, retry_failed=True).done_now == 1
+
+
+def test_a_source_of_another_size_is_read_again_however_old_it_is(root, out):
+    run(root, out)
+    os.utime(files(root)[0], ns=(0, 0))
+    assert run(root, out).done_now == 0
+    files(root)[0].write_bytes(files(root)[0].read_bytes()[:-500])
+    os.utime(files(root)[0], ns=(0, 0))
+    assert run(root, out).failed == 1
 
 
 def test_a_source_that_changes_while_the_others_are_read_is_read_again_by_the_next_run(root, out):
