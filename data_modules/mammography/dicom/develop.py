@@ -107,7 +107,6 @@ def look_over(image: StoredImage, tone: Tone, *, most: int) -> Overview:
     power = 0
     while max(image.rows, image.columns) >> (power + 1) >= SMALL_SIDE:
         power += 1
-    power = max(power, min(most, 1))
     decoded = min(power, most)
     values = image.reduced(decoded) if decoded else image.full()
     step = 2 ** max(power - decoded - 2, 0)  # every n-th, then the mean of 4 x 4: as smooth, and faster

@@ -50,13 +50,13 @@ def read_mammogram(
     value, values beyond the bits stored, streams without their end. PNG and JPEG pictures, known by their first bytes,
     are read as already windowed.
 
-    JPEG 2000 whose crop is at least twice too large for ``long_side`` is decoded without its finest wavelet levels.
-    That takes a fraction of the time and gives another image: wavelets smooth otherwise than means over areas, and
-    sample at the corners of those areas, so that it stands less than half a pixel aside. Mean and largest absolute
-    difference to the full decode, in percent of full scale, without crop: a real film of 4664 x 3064 (lossy JPEG 2000;
-    the largest at the edges of its letters) 0.19 and 18 at 2048 pixels, 0.28 and 24 at 1024, 0.43 and 32 at 512; a
-    drawn mammogram of 4664 x 3790 with noise (lossless) 0.25 and 2.8, 0.20 and 4.0, 0.24 and 5.0. Measured with
-    ``read_mammogram(path, long_side=n, crop=False)`` against the same with ``reduced_decode=False``.
+    JPEG 2000 of 1024 pixels or more whose crop is at least twice too large for ``long_side`` is decoded without its
+    finest wavelet levels. That takes a fraction of the time and gives another image: wavelets smooth otherwise than
+    means over areas, and sample at the corners of those areas, so that it stands less than half a pixel aside. Mean and
+    largest absolute difference to the full decode, in percent of full scale, without crop: a real film of 4664 x 3064
+    (lossy JPEG 2000; the largest at the edges of its letters) 0.19 and 18 at 2048 pixels, 0.28 and 24 at 1024, 0.43 and
+    32 at 512; a drawn mammogram of 4664 x 3790 with noise (lossless) 0.25 and 2.8, 0.20 and 4.0, 0.24 and 5.0. Measured
+    with ``read_mammogram(path, long_side=n, crop=False)`` against the same with ``reduced_decode=False``.
 
     Args:
         path: The file; its name's suffix does not matter.
