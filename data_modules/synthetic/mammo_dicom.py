@@ -220,6 +220,7 @@ def _add_view(dataset: "FileDataset", header: Header) -> None:
     from pydicom.dataset import Dataset
 
     def coded(value: str, meaning: str) -> Dataset:
+        """An item of a code sequence, of SNOMED CT."""
         item = Dataset()
         item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "SCT", meaning
         return item

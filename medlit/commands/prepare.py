@@ -109,6 +109,7 @@ def _progress() -> Iterator[Progress]:
         last = 0.0
 
         def show(what: str, done: int, total: int, failures: int) -> None:
+            """Draw the bar of a step anew, at most a few times a second."""
             nonlocal last
             now = time.monotonic()
             if done < total and now - last < DRAWN_EVERY:  # hundreds of thousands of files are looked for
@@ -129,6 +130,7 @@ def _lines() -> Progress:
     last = time.monotonic()
 
     def show(what: str, done: int, total: int, failures: int) -> None:
+        """Print a line, once in a while."""
         nonlocal last
         now = time.monotonic()
         start = begun.setdefault(what, now)

@@ -67,9 +67,11 @@ def stored_image(dataset: "Dataset", header: MammogramHeader) -> StoredImage:
         precision = stream.bits
 
     def full() -> Values:
+        """Every pixel."""
         return within_bits(_decode(dataset, header), bits, signed=signed)
 
     def reduced(power: int) -> Values:
+        """Without the finest ``power`` wavelet levels."""
         values = reduced_jpeg2000(frame, power, bits=precision, signed=signed)
         if precision > bits and int(values.max()) >= 2**bits:
             full()  # refuses values that are too large; wavelets alone may overshoot a little
