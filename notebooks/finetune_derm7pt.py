@@ -132,7 +132,7 @@ trainer.fit(task, datamodule=data)
 
 # %%
 trainer.test(task, datamodule=data, ckpt_path="best", weights_only=True, verbose=False)
-print(markdown_table(task.figures))
+print(markdown_table(task.figures.heads))
 
 # %% [markdown]
 # Every case has a row: its label, logits and probabilities, and the weight that the gate gave each modality.

@@ -102,11 +102,11 @@ trainer.fit(task, datamodule=data)
 
 # %%
 trainer.test(task, datamodule=data, ckpt_path="best", weights_only=True, verbose=False)
-print(markdown_table(task.figures))
+print(markdown_table(task.figures.heads))
 
 # %%
 print((WORK / "run" / "subsets_test.md").read_text())
-figures = {name: row["map"] for name, row in task.subsets.figures.items()}
+figures = {name: row["map"] for name, row in task.figures.subsets.figures.items()}
 figure, axes = plt.subplots(figsize=(4, 2))
 axes.barh(list(figures), list(figures.values()))
 axes.set(xlabel="mAP", xlim=(0, 1))
