@@ -18,7 +18,7 @@ from data_modules.images import Pixels
 from data_modules.mammography.captions import Captioner, MetadataTable
 from data_modules.mammography.captions.captioner import CaptionStyle, SideText
 from data_modules.mammography.cases import CaseTable
-from data_modules.mammography.pairs import PairIndex
+from data_modules.mammography.pairs import PairIndex, rows_of_other_patients
 from data_modules.mammography.pixels import Aspect, as_picture, read_prepared
 from data_modules.mammography.tokens import WORDS, CaptionTokenizer, load_tokenizer, tokenise
 from data_modules.sampling import Request
@@ -44,6 +44,8 @@ class PairSettings:
         tokenizer: ``words`` (made of the captions' vocabulary, no download), a name on the hub, or a local folder.
         separator: The token that ends every sentence.
         max_tokens: Longest caption; longer ones are cut at a sentence, and counted.
+        shuffle_captions: Null: every image has its own caption. A seed, as a negative control: in training every
+            image has that of an image of another patient, drawn once; a model trained so can have learned nothing.
 
     Raises:
         DataSettingsError: If a setting cannot work.
@@ -58,12 +60,15 @@ class PairSettings:
     tokenizer: str = WORDS
     separator: str = "[SEP]"
     max_tokens: int = 144
+    shuffle_captions: int | None = None
 
     def __post_init__(self) -> None:
         if self.pair not in PAIRS:
             raise DataSettingsError(f"pretraining: unknown pair {self.pair!r}; {nearest(str(self.pair), PAIRS)}")
         if not 0 <= self.pair_probability <= 1:
             raise DataSettingsError(f"pretraining: pair_probability is {self.pair_probability}; it is from 0 to 1")
+        if self.shuffle_captions is not None and self.shuffle_captions < 0:
+            raise DataSettingsError(f"pretraining: shuffle_captions is {self.shuffle_captions}; a seed is at least 0")
 
 
 class CaptionedCases(CaseTable):
@@ -134,6 +139,8 @@ class ImageTextDataset(SampleDataset):
         self.aspect: Aspect = aspect
         self.breasts = cases.units["breast"].codes
         self.pairs = PairIndex({"study": cases.units["exam"].codes, "breast": self.breasts})
+        shuffled = settings.shuffle_captions if training else None
+        self._captioned = None if shuffled is None else rows_of_other_patients(cases.groups.codes, seed=shuffled)
 
     def __getitem__(self, request: int | Request) -> ImageTextSample:
         """One sample, a function of the request alone.
@@ -176,7 +183,8 @@ class ImageTextDataset(SampleDataset):
     def sentences(self, index: int, seed: int) -> list[str]:
         """The caption of an image; in evaluation nothing is masked, and the seed has no part in it."""
         generator = np.random.default_rng([seed, zlib.crc32(b"caption")]) if self.training else None
-        return self.captioner.sentences(self.cases.metadata.row(index), generator)
+        row = index if self._captioned is None else int(self._captioned[index])
+        return self.captioner.sentences(self.cases.metadata.row(row), generator)
 
     def partner(self, index: int, seed: int) -> int | None:
         """The row of the second image, None where it is the image itself."""

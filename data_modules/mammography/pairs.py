@@ -1,5 +1,6 @@
 """Which other images show the same study, or the same breast: found in constant time, whatever the size of the set."""
 
+import zlib
 from collections.abc import Mapping
 from typing import Literal
 
@@ -60,6 +61,34 @@ class PairIndex:
         """How many partners each row has, (N,)."""
         _, first, last = self._tables[kind]
         return last - first
+
+
+def rows_of_other_patients(patients: NDArray[np.int32], *, seed: int) -> NDArray[np.int64]:
+    """Each row's stand-in: a permutation of the rows that gives none to a row of its own patient.
+
+    The patients are put in an order drawn from the seed, their rows one after the other; each row takes the one that is
+    half of all rows further on, round the end.
+
+    Args:
+        patients: (N,) number of each row's patient.
+        seed: Zero or more.
+
+    Returns:
+        (N,) row numbers.
+
+    Raises:
+        DataSettingsError: If one patient has more than half of all rows.
+    """
+    count = len(patients)
+    if np.bincount(patients).max(initial=0) > count // 2:
+        raise DataSettingsError("shuffle_captions: one patient has more than half of the images; it takes others")
+    generator = np.random.default_rng([seed, zlib.crc32(b"shuffle_captions")])
+    rows = generator.permutation(count)
+    places = generator.permutation(int(patients.max(initial=0)) + 1)
+    order = rows[np.argsort(places[patients[rows]], kind="stable")]
+    stand_ins = np.empty(count, dtype=np.int64)
+    stand_ins[order] = np.roll(order, count // 2)
+    return stand_ins
 
 
 def _doubled(codes: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:

@@ -163,8 +163,23 @@ def test_a_worker_is_sent_the_name_of_the_tokenizer_not_its_tokens(dataset):
     [
         ({"pair": "exam"}, "unknown pair 'exam'; allowed are 'study', 'breast', 'self'"),
         ({"pair_probability": 1.5}, "pair_probability is 1.5"),
+        ({"shuffle_captions": -1}, "shuffle_captions is -1"),
     ],
 )
 def test_settings_of_pairs_are_checked(setting, said):
     with pytest.raises(DataSettingsError, match=said):
         PairSettings(**setting)
+
+
+def test_as_a_negative_control_training_images_have_captions_of_other_patients():
+    own, shuffled = build(mask_probability=0), build(mask_probability=0, shuffle_captions=3)
+    captions = [own.sentences(row, 0) for row in range(len(own))]
+    taken = [shuffled.sentences(row, 0) for row in range(len(own))]
+    assert sorted(taken) == sorted(captions)
+    assert taken != captions
+    assert taken == [build(mask_probability=0, shuffle_captions=3).sentences(row, 0) for row in range(len(own))]
+
+
+def test_in_evaluation_captions_are_never_shuffled():
+    own, shuffled = (build(split="val", training=False, shuffle_captions=seed) for seed in (None, 3))
+    assert [own.sentences(row, 0) for row in range(len(own))] == [shuffled.sentences(row, 0) for row in range(len(own))]

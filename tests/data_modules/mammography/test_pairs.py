@@ -4,11 +4,11 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from data_modules.errors import DataSettingsError
-from data_modules.mammography.pairs import PairIndex
+from data_modules.mammography.pairs import PairIndex, rows_of_other_patients
 
 
 def scan(codes, index):
@@ -46,3 +46,17 @@ def test_refuses_kinds_of_different_length_and_unknown_kinds():
         PairIndex({"study": [0, 1], "breast": [0]})
     with pytest.raises(DataSettingsError, match=r"no pairs by 'breast'; did you mean|allowed are 'study'"):
         PairIndex({"study": [0, 1]}).partners(0, "breast")
+
+
+@given(patients=st.lists(st.integers(0, 9), min_size=2, max_size=60), seed=st.integers(0, 99))
+def test_no_row_stands_in_for_one_of_its_own_patient(patients, seed):
+    codes = np.array(patients, dtype=np.int32)
+    assume(np.bincount(codes).max() <= len(codes) // 2)
+    rows = rows_of_other_patients(codes, seed=seed)
+    assert sorted(rows.tolist()) == list(range(len(codes)))
+    assert (codes[rows] != codes).all()
+
+
+def test_a_patient_with_most_of_the_images_leaves_no_others_to_take():
+    with pytest.raises(DataSettingsError, match="more than half"):
+        rows_of_other_patients(np.array([0, 0, 1], dtype=np.int32), seed=0)
