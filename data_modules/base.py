@@ -68,6 +68,10 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
     """The set's name in messages."""
     needs_labels: bool = True
     """Whether cases without a label are refused where there is something to learn or to test."""
+    num_tokens: int | None = None
+    """Tokens that the tokenizer of the batches' text knows, added ones included; None where there is no text."""
+    sharing_terms: str | None = None
+    """Why weights made from these data must not be shared; None: nothing forbids it, or they are a look-alike's."""
 
     def __init__(
         self,
@@ -268,6 +272,7 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
     def _mark_synthetic(self) -> None:
         self.synthetic = (self.root / MARKER).is_file()
         if self.synthetic:
+            self.sharing_terms = None
             rank_zero_info("%s: look-alike set, drawn by medlit: figures say nothing about medicine", self.name)
 
     def _cases(self, split: str) -> Sequence[Case]:

@@ -9,6 +9,27 @@ VARIABLES = "variables"
 """The modality of clinical variables: numbers about a case instead of images."""
 
 
+class ClassText(TypedDict):
+    """What each class of a target would be called in a caption, as tokens, for zero-shot classification.
+
+    Letters: R = 1 (the same text for every case) or B (each case's own); W wordings, K captions, T tokens as the
+    longest has.
+    """
+
+    input_ids: "Tensor"
+    """(R, W, K, T) int64, padded on the right."""
+    attention_mask: "Tensor"
+    """(R, W, K, T) int64, 1 for a token, 0 for padding."""
+    label: "Tensor"
+    """(K,) int64: the class that each caption stands for; a class may have several."""
+
+
+PLAIN = "plain"
+"""Class text that knows nothing of the case, R = 1."""
+WITH_METADATA = "metadata"
+"""Class text with what the tables say of each case beside its labels, R = B."""
+
+
 class ClassificationSample(TypedDict):
     """One case: all its images, by modality.
 
@@ -43,6 +64,8 @@ class ClassificationBatch(TypedDict):
     group_id: list[str]
     units: NotRequired[dict[str, list[str]]]
     """B ids by kind (breast, exam), the smaller kind first; missing where the set has none."""
+    class_text: NotRequired[dict[str, ClassText]]
+    """``PLAIN``, and ``WITH_METADATA`` where asked for; missing where the data were not asked for text."""
 
 
 class ImageTextSample(TypedDict):
@@ -89,3 +112,5 @@ class ImageTextBatch(TypedDict):
     group_id: list[str]
     units: dict[str, list[str]]
     """B ids by kind: breast, exam."""
+    class_text: NotRequired[dict[str, ClassText]]
+    """``PLAIN`` alone, of the classes of ``label``; in evaluation."""

@@ -20,7 +20,7 @@ from medlit.config_errors import explain, refuse_unheard, refused
 from medlit.config_source import config_files, read_settings
 from medlit.errors import ConfigurationError, WeightsNotFoundError
 
-FROM_DATA = ("num_classes", "modalities", "img_size", "class_names", "multi_label", "variables")
+FROM_DATA = ("num_classes", "modalities", "img_size", "class_names", "multi_label", "variables", "num_tokens")
 """What a task takes from its DataModule once that exists."""
 
 PARSE_LINKS = {"data.init_args.seed": "seed_everything", "trainer.default_root_dir": "run_dir"}
