@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from medlit.errors import CheckpointMismatchError, ConfigurationError, WeightsNotFoundError
-from medlit.models.base import AdaptedClassifier
+from medlit.models.base import AdaptedClassifier, restrictions_of
 from medlit.models.unimodal import PASS
 from medlit.models.variables import VARIABLES
 from medlit.models.weights import read_file, write_tensors
@@ -39,9 +39,21 @@ def foundation_fingerprint(model: AdaptedClassifier) -> str:
 
 
 def checkpoint_info(
-    model: AdaptedClassifier, *, class_names: Sequence[str] | None, folds: Mapping[str, int] | None = None
+    model: AdaptedClassifier,
+    *,
+    class_names: Sequence[str] | None,
+    folds: Mapping[str, int] | None = None,
+    restrictions: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """What a checkpoint says of itself, in plain types: format, classes, modalities, foundation, fold."""
+    """What a checkpoint says of itself, in plain types: format, classes, modalities, foundation, fold, restrictions.
+
+    Args:
+        model: What is kept.
+        class_names: C names, or None.
+        folds: Of the data, see :func:`restore`.
+        restrictions: By data set, why what was learned from it must not be shared; those of the checkpoints that the
+            model started from join them.
+    """
     from medlit import __version__
 
     return {
@@ -54,6 +66,7 @@ def checkpoint_info(
         "foundation": {"name": model.backbone_name, "fingerprint": foundation_fingerprint(model)},
         "settings": model.settings(),
         "folds": None if folds is None else dict(folds),
+        "restrictions": {**restrictions_of(model), **(restrictions or {})},
     }
 
 
@@ -84,6 +97,7 @@ def restore(
     expected = trainable_state(model)
     check_tensors(expected, state, source=source)
     model.load_state_dict(state, strict=False)  # all that is left out is frozen and in place
+    model.restrictions |= restrictions_in(info, source=source)
 
 
 def check_info(
@@ -151,6 +165,22 @@ def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *
                 f"{source}: {what} {len(names)} trained tensors, as {', '.join(names[:3])}; "
                 "were adapter and model configured the same?"
             )
+
+
+def restrictions_in(info: Mapping[str, Any], *, source: str) -> dict[str, str]:
+    """Why the weights of a checkpoint must not be shared, by data set; empty where nothing forbids it.
+
+    Args:
+        info: What it says of itself.
+        source: The file, for messages.
+
+    Raises:
+        CheckpointMismatchError: If the entry is not as medlit writes it.
+    """
+    found = info.get("restrictions") or {}
+    if not isinstance(found, dict) or not all(isinstance(word, str) for pair in found.items() for word in pair):
+        raise CheckpointMismatchError(f"{source}: its 'restrictions' are no terms by data set; the file is damaged")
+    return dict(found)
 
 
 def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -238,6 +268,7 @@ def initialise_from_unimodal(
         )
         check_tensors({name: own[name] for name in own if name.startswith(starts)}, renamed, source=str(path))
         new |= renamed
+        model.restrictions |= restrictions_in(info, source=str(path))
     model.load_state_dict(new, strict=False)
 
 

@@ -39,6 +39,7 @@ class AdaptedClassifier(nn.Module):
         self.num_classes = num_classes
         self.backbone_name = backbone_name
         self.backbone = backbone
+        self.restrictions: dict[str, str] = {}  # of the checkpoints that were loaded into it, see restrictions_of
 
     def settings(self) -> dict[str, Any]:
         """What shaped training beside the weights, as plain types: a checkpoint means nothing under other settings."""
@@ -51,3 +52,16 @@ class AdaptedClassifier(nn.Module):
             **adapter_settings(self.backbone.adapter),
             **({"variables": self.variables} if self.variables else {}),
         }
+
+
+def restrictions_of(module: nn.Module) -> dict[str, str]:
+    """Why weights must not be shared: terms by data set, of all that a module or a part of it was started from.
+
+    Args:
+        module: A model or a task; every part with an attribute ``restrictions`` counts.
+    """
+    found: dict[str, str] = {}
+    for part in module.modules():
+        own = getattr(part, "restrictions", None)
+        found |= own if isinstance(own, dict) else {}
+    return dict(sorted(found.items()))

@@ -9,6 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
 from medlit.errors import ConfigurationError, NonFiniteLossError
+from medlit.models.base import restrictions_of
 from medlit.tasks.results import FUSED, CaseResults, everywhere, gather_objects
 
 
@@ -54,6 +55,14 @@ def folds_of(task: LightningModule) -> dict[str, int] | None:
     if getattr(data, "num_folds", None) is None:
         return None
     return {name: int(getattr(data, name)) for name in ("num_folds", "fold", "split_seed")}
+
+
+def restrictions_of_run(task: LightningModule) -> dict[str, str]:
+    """By data set, why what a run learns must not be shared: of its data, and of the checkpoints it started from."""
+    data = getattr(task._trainer, "datamodule", None)
+    terms = getattr(data, "sharing_terms", None)
+    own = {str(getattr(data, "name", type(data).__name__)): str(terms)} if terms else {}
+    return {**restrictions_of(task), **own}
 
 
 def check_monitors(trainer: Trainer) -> None:

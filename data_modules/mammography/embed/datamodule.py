@@ -81,6 +81,7 @@ class EMBEDDataModule(MammographyDataModule):
     set_name = "embed"
     targets = ("birads", "density", "cancer")
     stratify = "birads"
+    sharing_terms = "the data use agreement forbids to publish models, weights or embeddings made from EMBED"
 
     def __init__(
         self,
