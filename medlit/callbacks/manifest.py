@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from medlit.callbacks.files import write_whole
 from medlit.checkpoint import foundation_fingerprint
-from medlit.tasks import ClassificationTask
+from medlit.tasks import ClassificationTask, EvaluationTask
 
 PACKAGES = (
     "medlit",
@@ -121,14 +121,12 @@ def describe_run(trainer: Trainer, task: LightningModule) -> dict[str, Any]:
     synthetic = getattr(getattr(trainer, "datamodule", None), "synthetic", None)
     if synthetic is not None:
         record["synthetic"] = bool(synthetic)
+    if isinstance(task, EvaluationTask):
+        record |= {"modalities": task.modalities, "class_names": task.class_names}
     if isinstance(task, ClassificationTask):
-        record |= {
-            "modalities": task.modalities,
-            "class_names": task.class_names,
-            "foundation": {
-                "name": task.model.backbone_name,
-                "fingerprint": foundation_fingerprint(task.model),
-            },
+        record["foundation"] = {
+            "name": task.model.backbone_name,
+            "fingerprint": foundation_fingerprint(task.model),
         }
     return record
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from medlit.callbacks.files import write_whole
 from medlit.run_folder import SUBSETS
-from medlit.tasks import CaseResults, ClassificationTask
+from medlit.tasks import CaseResults, EvaluationTask
 from medlit.tasks.results import UNKNOWN_LABEL
 
 
@@ -41,7 +41,7 @@ class PredictionWriter(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the rows of the test, and the table of fewer modalities where there is one."""
         self._write(trainer, pl_module, "predictions_test")
-        if not _keeps(trainer) or not isinstance(pl_module, ClassificationTask):
+        if not _keeps(trainer) or not isinstance(pl_module, EvaluationTask):
             return
         table, figures = Path(trainer.default_root_dir) / SUBSETS, pl_module.figures
         subsets = None if figures is None else figures.subsets
@@ -56,7 +56,7 @@ class PredictionWriter(Callback):
         self._write(trainer, pl_module, f"predict_{getattr(datamodule, 'predict_split', 'all')}")
 
     def _write(self, trainer: Trainer, task: LightningModule, stem: str) -> None:
-        if not _keeps(trainer) or not isinstance(task, ClassificationTask) or task.case_results is None:
+        if not _keeps(trainer) or not isinstance(task, EvaluationTask) or task.case_results is None:
             return
         folder = Path(trainer.default_root_dir)
         path = folder / f"{stem}.{self.format}"
@@ -98,7 +98,7 @@ def _is_unit_table(path: Path, *, kind: str) -> bool:
     return f"{kind}_id" in columns and "num_cases" in columns
 
 
-def prediction_columns(task: ClassificationTask, results: CaseResults) -> dict[str, Any]:
+def prediction_columns(task: EvaluationTask, results: CaseResults) -> dict[str, Any]:
     """The table, by column; see `PredictionWriter`."""
     columns: dict[str, Any] = {"case_id": results.case_id, "group_id": results.group_id}
     columns |= {f"{kind}_id": ids for kind, ids in results.units.items()}
@@ -116,7 +116,7 @@ def prediction_columns(task: ClassificationTask, results: CaseResults) -> dict[s
     return columns
 
 
-def unit_columns(task: ClassificationTask, kind: str) -> dict[str, Any]:
+def unit_columns(task: EvaluationTask, kind: str) -> dict[str, Any]:
     """The table of a kind of unit, by column; see `PredictionWriter`."""
     units = task.units[kind]
     columns: dict[str, Any] = {f"{kind}_id": units.unit_id}
@@ -127,7 +127,7 @@ def unit_columns(task: ClassificationTask, kind: str) -> dict[str, Any]:
     return columns | {"num_cases": units.num_cases}
 
 
-def _of_present(task: ClassificationTask, results: CaseResults, head: str, values: Tensor) -> Any:
+def _of_present(task: EvaluationTask, results: CaseResults, head: str, values: Tensor) -> Any:
     """A column (N,) of a head, None where a case lacks its modality."""
     if results.present is None or head not in task.modalities:
         return values.numpy()
@@ -137,7 +137,7 @@ def _of_present(task: ClassificationTask, results: CaseResults, head: str, value
     return [value if there else None for value, there in zip(values.tolist(), present.tolist(), strict=True)]
 
 
-def _labels(task: ClassificationTask, label: Tensor | None, *, rows: int) -> dict[str, list[int | None]]:
+def _labels(task: EvaluationTask, label: Tensor | None, *, rows: int) -> dict[str, list[int | None]]:
     """Class ids, None where unknown."""
     if label is None:
         return {"label": [None] * rows}

@@ -2,9 +2,18 @@
 
 from medlit.tasks.classification import ClassificationTask
 from medlit.tasks.early_intervention import EarlyInterventionTask
+from medlit.tasks.evaluation import EvaluationTask
 from medlit.tasks.fusion import FusionTask
 from medlit.tasks.results import CaseResults
 from medlit.tasks.schedules import PaperCyclicLR
 from medlit.tasks.unimodal import UnimodalTask
 
-__all__ = ["CaseResults", "ClassificationTask", "EarlyInterventionTask", "FusionTask", "PaperCyclicLR", "UnimodalTask"]
+__all__ = [
+    "CaseResults",
+    "ClassificationTask",
+    "EarlyInterventionTask",
+    "EvaluationTask",
+    "FusionTask",
+    "PaperCyclicLR",
+    "UnimodalTask",
+]

@@ -1,11 +1,10 @@
-"""What every classification task shares: steps, figures over whole sets, optimizer, checkpoints of the trained part."""
+"""What every classification task shares: training steps, loss, optimizer, checkpoints of the trained part."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, cast
 
-from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerConfig, OptimizerLRSchedulerConfig
 from torch import Tensor, nn
@@ -15,36 +14,21 @@ from data_modules.batch import ClassificationBatch
 from medlit.checkpoint import TASK_PREFIX, checkpoint_info, restore, trainable_state, unpack
 from medlit.errors import ConfigurationError
 from medlit.models.base import AdaptedClassifier
-from medlit.tasks.checks import (
-    blame,
-    check_modalities,
-    check_monitors,
-    folds_of,
-    refuse_non_finite_logits,
-    refuse_non_finite_loss,
-    refuse_pairs,
-)
-from medlit.tasks.fidelity import Fidelity, as_written, validate_before_training
-from medlit.tasks.figures import SetFigures, set_figures
-from medlit.tasks.results import CaseResults, gather, rows_of
+from medlit.tasks.checks import blame, folds_of, refuse_non_finite_loss
+from medlit.tasks.evaluation import EvaluationTask
+from medlit.tasks.fidelity import Fidelity, validate_before_training
+from medlit.tasks.results import CaseResults, rows_of
 from medlit.tasks.schedules import scheduler_config
 from medlit.tasks.subsets import subset_answers
-from medlit.tasks.units import UnitResults, severity_of, unit_results
 
 ModelFactory = Callable[[list[str], int, int], AdaptedClassifier]
 """Called as ``model(modalities=..., num_classes=..., img_size=...)``."""
 
-Stage = Literal["val", "test"]
 
+class ClassificationTask(EvaluationTask):
+    """Trains a classifier over adapted foundation models; `EvaluationTask` judges it.
 
-class ClassificationTask(LightningModule, ABC):
-    """Trains and evaluates a classifier over adapted foundation models.
-
-    Evaluation collects the logits of every case, gathers them over all processes and computes loss and metrics once,
-    on the whole set: the figures do not depend on the batch size or the number of processes. They are logged as
-    ``val/map``, ``test/auroc``, ... for the model's answer and ``val/<head>/map``, ... for its other heads; figures of
-    a single class for the answer, in the test for every head. The rows stay in `case_results`. Where the data say what
-    their cases are parts of, ``test/breast/auroc``, ``test/exam/auroc``, ... are those of the answers put together.
+    The loss of an evaluation is that of the whole set, not the mean over its batches.
 
     Args:
         modalities: Names of the modalities, in order; from the data.
@@ -67,15 +51,6 @@ class ClassificationTask(LightningModule, ABC):
         ConfigurationError: If settings contradict.
     """
 
-    case_results: CaseResults | None
-    """Rows of the last validation, test or prediction, the same on every process."""
-    figures: SetFigures | None
-    """Metrics of the last validation or test."""
-    units: dict[str, UnitResults]
-    """Answers for what the cases are parts of (breast, exam), by kind, of the last validation, test or prediction."""
-    class_severity: list[int] | None
-    """Class ids from the least to the most severe; from the data."""
-
     def __init__(
         self,
         *,
@@ -94,16 +69,14 @@ class ClassificationTask(LightningModule, ABC):
         test_subsets: bool = False,
         fidelity: Fidelity = "paper",
     ) -> None:
-        super().__init__()
-        check_modalities(modalities)
-        if class_names is not None and len(class_names) != num_classes:
-            raise ConfigurationError(f"{len(class_names)} class names for {num_classes} classes: {class_names}")
-        self.modalities = list(modalities)
-        self.multi_label = multi_label
-        self.use_class_weights = use_class_weights
-        self.test_subsets, self.fidelity = test_subsets, fidelity
-        self._given_class_names = class_names
-        self.class_names = class_names or [str(index) for index in range(num_classes)]
+        super().__init__(
+            modalities=modalities,
+            num_classes=num_classes,
+            class_names=class_names,
+            multi_label=multi_label,
+            fidelity=fidelity,
+        )
+        self.use_class_weights, self.test_subsets = use_class_weights, test_subsets
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
         self._scheduler_interval = scheduler_interval
         # mypy sees a callable of positional arguments; jsonargparse's and the models' take them by name.
@@ -113,9 +86,6 @@ class ClassificationTask(LightningModule, ABC):
         self.loss = loss()
         self.training_loss = self.loss
         self.strict_loading = False  # a checkpoint has the trained part alone; on_load_checkpoint checks it strictly
-        self.case_results, self.figures = None, None
-        self.units, self.class_severity = {}, None
-        self._batches: list[CaseResults] = []
 
     @abstractmethod
     def heads(self, output: Any) -> dict[str, Tensor]:
@@ -140,13 +110,10 @@ class ClassificationTask(LightningModule, ABC):
     # Training
 
     def setup(self, stage: str) -> None:
-        """Take from the data what losses and figures need: kind of labels, order of severity, class weights."""
-        datamodule = getattr(self.trainer, "datamodule", None)
-        refuse_pairs(datamodule)
-        self.multi_label = bool(getattr(datamodule, "multi_label", self.multi_label))
-        self.class_severity = severity_of(datamodule, num_classes=len(self.class_names))
+        """Take from the data what figures need, and the class weights of the loss."""
+        super().setup(stage)
         if stage == "fit" and self.use_class_weights:
-            weights = getattr(datamodule, "class_weights", None)
+            weights = getattr(getattr(self.trainer, "datamodule", None), "class_weights", None)
             if weights is None:
                 raise ConfigurationError("use_class_weights needs a DataModule with class_weights; set it to false")
             self.training_loss = self._make_loss(class_weights=[float(weight) for weight in weights])
@@ -188,95 +155,21 @@ class ClassificationTask(LightningModule, ABC):
 
     # Evaluation
 
-    def on_validation_epoch_start(self) -> None:
-        """Forget the rows of the epoch before."""
-        self._batches = []
+    def rows(self, batch: ClassificationBatch) -> CaseResults:
+        """The rows of a batch, on the CPU and in float32; in a test with what the model makes of fewer modalities."""
+        output = self(batch["images"], batch["image_mask"])
+        rows = rows_of(batch, self.heads(output), gate=self.gate_weights(output), present=self.presence(output))
+        if self.trainer.testing and self.test_subsets:
+            rows = replace(rows, subsets=subset_answers(self._answer, batch, rows, self.modalities))
+        return rows
 
-    on_test_epoch_start = on_predict_epoch_start = on_validation_epoch_start
-
-    def validation_step(self, batch: ClassificationBatch, batch_idx: int) -> None:
-        """Keep the rows of a batch."""
-        self._collect(batch)
-
-    def test_step(self, batch: ClassificationBatch, batch_idx: int) -> None:
-        """Keep the rows of a batch, and what the model makes of fewer modalities."""
-        rows = self._collect(batch)
-        if self.test_subsets:
-            answers = subset_answers(self._answer, batch, rows, self.modalities)
-            self._batches[-1] = replace(rows, subsets=answers)
+    def terms(self, results: CaseResults) -> dict[str, Tensor]:
+        """Terms of the loss of a whole set, without class weights."""
+        return cast(dict[str, Tensor], self.loss(self.output_of(results), cast(Tensor, results.label).to(self.device)))
 
     def _answer(self, images: dict[str, Tensor], image_mask: dict[str, Tensor]) -> Tensor:
         """Logits (B, C) of the first head."""
         return next(iter(self.heads(self(images, image_mask)).values()))
-
-    def predict_step(self, batch: ClassificationBatch, batch_idx: int) -> dict[str, Tensor]:
-        """Logits (B, C) float32 by head."""
-        return self._collect(batch).logits
-
-    def on_validation_epoch_end(self) -> None:
-        """Loss and metrics of the validation set."""
-        self._evaluate("val")
-        check_monitors(self.trainer)
-
-    def on_test_epoch_end(self) -> None:
-        """Loss and metrics of the test set."""
-        self._evaluate("test")
-
-    def on_test_end(self) -> None:
-        """Print a row per head and kind of unit, the model's answer first; then a row per subset of the modalities."""
-        if self.trainer.is_global_zero and self.figures is not None:
-            self.figures.show()
-
-    def on_predict_epoch_end(self) -> None:
-        """Rows of every case that was predicted."""
-        self._gather("predict")
-
-    def _collect(self, batch: ClassificationBatch) -> CaseResults:
-        """Evaluate a batch and keep its rows on the CPU, in float32."""
-        output = self(batch["images"], batch["image_mask"])
-        rows = rows_of(batch, self.heads(output), gate=self.gate_weights(output), present=self.presence(output))
-        self._batches.append(rows)
-        return rows
-
-    def _gather(self, stage: str) -> CaseResults:
-        """Gather the rows of the epoch over all processes, and refuse outputs that are not finite."""
-        results, self._batches = gather(self._batches), []
-        if results is None:
-            raise ConfigurationError(f"there are no cases to {stage}; is the split empty?")
-        refuse_non_finite_logits(results, when=f"{stage} at {self._when}")
-        self.case_results = results
-        self.units = unit_results(results, multi_label=self.multi_label, severity=self.class_severity)
-        return results
-
-    def _evaluate(self, stage: Stage) -> None:
-        """Log loss and metrics of the whole set; every process logs the same."""
-        results = self._gather(stage)
-        known = results.labelled()
-        if known.label is None or not known.case_id:
-            raise ConfigurationError(f"no case of the {stage} set has a label; without labels use predict")
-        terms = self.loss(self.output_of(known), known.label.to(self.device))
-        named = {"loss" if name == "total" else name: float(term) for name, term in terms.items()}
-        self._log(f"{stage}/", named, in_bar="loss")
-        if unlabelled := len(results.case_id) - len(known.case_id):
-            self._log(f"{stage}/", {"cases_without_label": float(unlabelled)})
-        self.figures = set_figures(
-            as_written(known) if stage == "test" and self.fidelity == "code" else known,
-            self.modalities,
-            units=self.units,
-            class_names=self.class_names,
-            every_head=stage == "test",
-        )
-        for prefix, figures in self.figures.by_prefix():
-            self._log(f"{stage}/{prefix}", figures, in_bar=None if prefix else "map")
-
-    def _log(self, prefix: str, figures: dict[str, float], *, in_bar: str | None = None) -> None:
-        # All processes hold the same value; sync_dist spares Lightning's warning that they may differ.
-        for name, value in figures.items():
-            self.log(f"{prefix}{name}", value, prog_bar=name == in_bar, sync_dist=True, batch_size=1)
-
-    @property
-    def _when(self) -> str:
-        return f"epoch {self.current_epoch}, step {self.global_step}"
 
     # Checkpoints
 
@@ -286,11 +179,11 @@ class ClassificationTask(LightningModule, ABC):
             f"{TASK_PREFIX}{name}": tensor for name, tensor in trainable_state(self.model).items()
         }
         checkpoint["medlit"] = checkpoint_info(self.model, class_names=self._given_class_names, folds=folds_of(self))
+        super().on_save_checkpoint(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Load the trained part, or refuse it; without class names of the data, take those of the checkpoint."""
         source = str((self._trainer and self._trainer.ckpt_path) or "checkpoint")
         state, info = unpack(checkpoint, source=source)
         restore(self.model, state, info, source=source, class_names=self._given_class_names, folds=folds_of(self))
-        if self._given_class_names is None and info.get("class_names"):
-            self.class_names = self._given_class_names = list(info["class_names"])
+        super().on_load_checkpoint(checkpoint)
