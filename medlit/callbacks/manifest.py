@@ -16,6 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from medlit.callbacks.files import write_whole
 from medlit.checkpoint import foundation_fingerprint
 from medlit.tasks import ClassificationTask, EvaluationTask
+from medlit.tasks.checks import restrictions_of_run
 
 PACKAGES = (
     "medlit",
@@ -38,9 +39,10 @@ class RunManifest(Callback):
     """Writes ``manifest.json`` into the run folder when a stage starts, and completes it when the stage ends.
 
     The top level tells of the run that made the folder: versions, platform, commit, seed, command, data and split
-    hashes, whether the data are synthetic, class names, modalities, foundation, numbers of parameters. ``stages`` has a
-    record of the last fit, test and predict in the folder: its command, times, status, data hashes and checkpoint. At
-    the start of training the global batch is printed.
+    hashes, whether the data are synthetic, why weights made from them must not be shared (``restrictions``), class
+    names, modalities, foundation, numbers of parameters. ``stages`` has a record of the last fit, test and predict in
+    the folder: its command, times, status, data hashes and checkpoint. At the start of training the global batch is
+    printed.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -121,6 +123,8 @@ def describe_run(trainer: Trainer, task: LightningModule) -> dict[str, Any]:
     synthetic = getattr(getattr(trainer, "datamodule", None), "synthetic", None)
     if synthetic is not None:
         record["synthetic"] = bool(synthetic)
+    if restrictions := restrictions_of_run(task):
+        record["restrictions"] = restrictions
     if isinstance(task, EvaluationTask):
         record |= {"modalities": task.modalities, "class_names": task.class_names}
     if isinstance(task, ClassificationTask):

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medlit.commands.sharing import add_permission, refuse_unless_permitted, stated_restrictions
 from medlit.errors import CheckpointMismatchError, ConfigurationError, WeightsNotFoundError
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def main(args: list[str]) -> int:
     Raises:
         WeightsNotFoundError: If there is no such checkpoint.
         CheckpointMismatchError: If it is none of the released code.
-        ConfigurationError: If an option does not fit it, or the folder holds a conversion already or is not writable.
+        ConfigurationError: If an option does not fit it, the folder holds a conversion already or is not writable, or
+            the file states terms that forbid to share it, and no permission is claimed.
     """
     options = _parser().parse_args(args)
     if options.out.exists() and not options.out.is_dir():
@@ -50,6 +52,7 @@ def main(args: list[str]) -> int:
             img_size=options.img_size,
             alphas=options.alphas,
             num_heads=options.num_heads,
+            permitted=options.permitted,
         )
     except WeightsNotFoundError:  # an OSError too
         raise
@@ -67,6 +70,7 @@ def convert(
     img_size: int | None = None,
     alphas: list[float] | None = None,
     num_heads: int | None = None,
+    permitted: bool = False,
 ) -> None:
     """Write foundation, checkpoint and overlay into a folder.
 
@@ -78,12 +82,15 @@ def convert(
         img_size: Side of the data's images, pixels, which are padded to the checkpoint's; None: no padding.
         alphas: One for each of MoR's experts; None: twice the ranks.
         num_heads: Attention heads of the backbone; None: a head per 64 channels.
+        permitted: Whether weights whose file says that they must not be shared are written; their terms go with them.
     """
     from medlit.interop import convert_ei_state_dict, convert_unimodal_state_dict, describe
     from medlit.interop.early_intervention import foundation_state
     from medlit.models.weights import find_weights, read_tensors
 
-    state, source = read_tensors(find_weights(checkpoint)), str(checkpoint)
+    file, source = find_weights(checkpoint), str(checkpoint)
+    state, restrictions = read_tensors(file), stated_restrictions(file)
+    refuse_unless_permitted(restrictions, source=source, permitted=permitted)
     described = describe(state, num_heads=num_heads, source=source)
     if kind != described.kind:
         raise CheckpointMismatchError(
@@ -108,7 +115,8 @@ def convert(
         converted = convert_unimodal_state_dict(state, source=source)
     model = described.make(modalities=modalities, img_size=img_size, alphas=alphas)
     model.load_state_dict(converted, strict=True)
-    _write_foundation(foundation_state(converted), out / BACKBONE)
+    _write_foundation(foundation_state(converted), out / BACKBONE, restrictions=restrictions)
+    model.restrictions = restrictions
     _write_checkpoint(model, out / CHECKPOINT)
     adapter = described.adapter(alphas)
     overlay = _overlay(described, modalities, out=out, img_size=img_size, alphas=list(adapter.alphas))
@@ -116,12 +124,15 @@ def convert(
     _report(described, checkpoint, modalities, out)
 
 
-def _write_foundation(state: Mapping[str, "Tensor"], path: Path) -> None:
+def _write_foundation(state: Mapping[str, "Tensor"], path: Path, *, restrictions: Mapping[str, str]) -> None:
     """The frozen weights alone, in timm's names."""
+    import json
+
     from medlit.callbacks.files import write_whole
     from medlit.models.weights import write_tensors
 
-    write_whole(path, lambda temporary: write_tensors(state, temporary))
+    terms = {"medlit": json.dumps({"restrictions": dict(restrictions)})} if restrictions else None
+    write_whole(path, lambda temporary: write_tensors(state, temporary, metadata=terms))
 
 
 def _write_checkpoint(model: "AdaptedClassifier", path: Path) -> None:
@@ -216,4 +227,5 @@ def _parser() -> argparse.ArgumentParser:
         "--alphas", type=float, nargs="+", help="of MoR's experts (default: twice the ranks, as released)"
     )
     parser.add_argument("--num_heads", type=int, help="attention heads of the backbone (default: one per 64 channels)")
+    add_permission(parser)
     return parser

@@ -14,7 +14,7 @@ from data_modules.batch import ClassificationBatch
 from medlit.checkpoint import TASK_PREFIX, checkpoint_info, restore, trainable_state, unpack
 from medlit.errors import ConfigurationError
 from medlit.models.base import AdaptedClassifier
-from medlit.tasks.checks import blame, folds_of, refuse_non_finite_loss
+from medlit.tasks.checks import blame, folds_of, refuse_non_finite_loss, restrictions_of_run
 from medlit.tasks.evaluation import EvaluationTask
 from medlit.tasks.fidelity import Fidelity, validate_before_training
 from medlit.tasks.results import CaseResults, rows_of
@@ -178,7 +178,12 @@ class ClassificationTask(EvaluationTask):
         checkpoint["state_dict"] = {
             f"{TASK_PREFIX}{name}": tensor for name, tensor in trainable_state(self.model).items()
         }
-        checkpoint["medlit"] = checkpoint_info(self.model, class_names=self._given_class_names, folds=folds_of(self))
+        checkpoint["medlit"] = checkpoint_info(
+            self.model,
+            class_names=self._given_class_names,
+            folds=folds_of(self),
+            restrictions=restrictions_of_run(self),
+        )
         super().on_save_checkpoint(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
