@@ -97,20 +97,38 @@ class EvaluationSampler(DistributedSampler[Request]):
     The last processes repeat cases from the start so that all have the same number: whoever gathers the results has to
     drop repeats by ``case_id``.
 
+    With ``batch_size`` whole batches are dealt out instead, batch b of the order to process b modulo world_size, for
+    figures that are made of batches: the batches of any number of processes are those of one. The last processes repeat
+    whole batches then.
+
     Args:
         dataset: What is sampled, N cases.
         world_size: Number of processes.
         rank: This process, 0 to world_size - 1.
+        batch_size: Of the loader, which has to cut the requests into as many; None deals out single cases.
     """
 
-    def __init__(self, dataset: Sized, *, world_size: int = 1, rank: int = 0) -> None:
+    def __init__(self, dataset: Sized, *, world_size: int = 1, rank: int = 0, batch_size: int | None = None) -> None:
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=False)  # type: ignore[arg-type]
         self.cases = len(dataset)
+        batches = np.arange(self.cases)[:, None] if batch_size is None else _batches(self.cases, batch_size)
+        turns = math.ceil(len(batches) / world_size)
+        # A short batch, the last of all, is also the last of its process: a loader cuts the others as they were.
+        mine = batches[np.arange(self.rank, turns * world_size, world_size) % len(batches)].ravel()
+        self.indices = mine[mine >= 0]
+        self.num_samples = len(self.indices)
 
     def __iter__(self) -> Iterator[Request]:
         """This process's cases; the seed is zero, for nothing is drawn."""
-        return iter([(position % self.cases, 0) for position in range(self.rank, self.total_size, self.num_replicas)])
+        return iter([(index, 0) for index in self.indices.tolist()])
 
     def __len__(self) -> int:
         """Requests of this process."""
         return self.num_samples
+
+
+def _batches(cases: int, batch_size: int) -> NDArray[np.int64]:
+    """The order in batches, (number of batches, batch_size); the last one is filled up with -1."""
+    batches = np.full((math.ceil(cases / batch_size), batch_size), -1, dtype=np.int64)
+    batches.ravel()[:cases] = np.arange(cases)
+    return batches

@@ -5,7 +5,7 @@ from medlit.tasks.early_intervention import EarlyInterventionTask
 from medlit.tasks.evaluation import EvaluationTask
 from medlit.tasks.fusion import FusionTask
 from medlit.tasks.results import CaseResults
-from medlit.tasks.schedules import PaperCyclicLR
+from medlit.tasks.schedules import PaperCyclicLR, WarmupCosineLR
 from medlit.tasks.unimodal import UnimodalTask
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "FusionTask",
     "PaperCyclicLR",
     "UnimodalTask",
+    "WarmupCosineLR",
 ]

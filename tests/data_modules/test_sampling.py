@@ -77,3 +77,23 @@ def test_evaluation_interleaves_every_case_and_repeats_only_at_the_end(cases, wo
     order = [index for turn in zip(*shares, strict=True) for index, _ in turn]
     assert order[:cases] == list(range(cases))
     assert len(order) - cases < world_size
+
+
+@given(st.integers(1, 40), st.integers(1, 7), st.integers(1, 5))
+def test_whole_batches_dealt_out_are_those_of_one_process(cases, batch_size, world_size):
+    def batches(world_size, rank):
+        sampler = EvaluationSampler(range(cases), batch_size=batch_size, world_size=world_size, rank=rank)
+        requests = list(sampler)
+        assert len(requests) == len(sampler)
+        assert {seed for _, seed in requests} == {0}
+        order = [index for index, _ in requests]
+        return [tuple(order[start : start + batch_size]) for start in range(0, len(order), batch_size)]
+
+    alone = batches(1, 0)
+    assert [index for batch in alone for index in batch] == list(range(cases))
+    shares = [batches(world_size, rank) for rank in range(world_size)]
+    assert len({len(share) for share in shares}) == 1
+    dealt = [batch for turn in zip(*shares, strict=True) for batch in turn]
+    assert dealt[: len(alone)] == alone
+    assert set(dealt) == set(alone)
+    assert len(dealt) - len(alone) < world_size

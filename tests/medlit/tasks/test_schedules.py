@@ -1,6 +1,7 @@
-"""The paper's schedule is CyclicLR with a decaying amplitude, and outlives a checkpoint."""
+"""Schedules of the papers: cycles with a decaying amplitude, a warm-up before a cosine; both outlive a checkpoint."""
 
 import io
+import math
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from lightning.pytorch.cli import ReduceLROnPlateau
 from torch.optim.lr_scheduler import CyclicLR, StepLR
 
 from medlit.errors import ConfigurationError
-from medlit.tasks import PaperCyclicLR
+from medlit.tasks import PaperCyclicLR, WarmupCosineLR
 from medlit.tasks.schedules import scheduler_config
 
 
@@ -72,3 +73,67 @@ def test_a_plateau_has_to_say_what_it_watches():
     assert (config["interval"], config["monitor"]) == ("epoch", "val/map")
     with pytest.raises(ConfigurationError, match=r"lightning\.pytorch\.cli\.ReduceLROnPlateau"):
         scheduler_config(torch.optim.lr_scheduler.ReduceLROnPlateau(sgd()), interval="step")
+
+
+def rates(scheduler, steps: int) -> list[float]:
+    """The learning rates that the steps are taken with."""
+    found = []
+    for _ in range(steps):
+        found.append(scheduler.get_last_lr()[0])
+        scheduler.optimizer.step()
+        scheduler.step()
+    return found
+
+
+def test_warm_up_and_cosine_are_exact_at_their_ends():
+    found = rates(WarmupCosineLR(sgd(), warmup_steps=4, total_steps=10, min_lr=1e-8), 14)
+    assert found[0] == 1e-8
+    assert found[4] == 0.1
+    assert found[7] == pytest.approx((0.1 + 1e-8) / 2)
+    assert found[10:] == [1e-8] * 4
+
+
+def test_warm_up_rises_evenly_and_the_cosine_falls():
+    found = rates(WarmupCosineLR(sgd(), warmup_steps=5, total_steps=25), 25)
+    assert found[:6] == pytest.approx([0.1 * step / 5 for step in range(6)])
+    assert found[5:] == pytest.approx([0.05 * (1 + math.cos(math.pi * step / 20)) for step in range(20)])
+
+
+def test_without_warm_up_the_first_step_has_the_whole_learning_rate():
+    assert rates(WarmupCosineLR(sgd(), warmup_steps=0, total_steps=3), 1) == [0.1]
+
+
+def test_each_parameter_group_keeps_its_own_learning_rate():
+    optimizer = sgd()
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.01})
+    scheduler = WarmupCosineLR(optimizer, warmup_steps=2, total_steps=6)
+    rates(scheduler, 2)
+    assert scheduler.get_last_lr() == [0.1, 0.01]
+
+
+@pytest.mark.parametrize("stop", [2, 7])
+def test_warm_up_and_cosine_go_on_after_a_checkpoint(stop):
+    settings = {"warmup_steps": 4, "total_steps": 10, "min_lr": 1e-3}
+    whole = rates(WarmupCosineLR(sgd(), **settings), 10)
+    first = WarmupCosineLR(sgd(), **settings)
+    before, file = rates(first, stop), io.BytesIO()
+    torch.save({"optimizer": first.optimizer.state_dict(), "scheduler": first.state_dict()}, file)
+    file.seek(0)
+    kept, second = torch.load(file, weights_only=True), WarmupCosineLR(sgd(), **settings)
+    second.optimizer.load_state_dict(kept["optimizer"])
+    second.load_state_dict(kept["scheduler"])
+    assert before + rates(second, 10 - stop) == whole
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"warmup_steps": 10, "total_steps": 10}, "warmup_steps is 10 of total_steps 10"),
+        ({"warmup_steps": -1, "total_steps": 10}, "warmup_steps is -1 of total_steps 10"),
+        ({"warmup_steps": 0, "total_steps": 10, "min_lr": 0.2}, "min_lr is 0.2; .* learning rate, 0.1"),
+        ({"warmup_steps": 0, "total_steps": 10, "min_lr": -1e-8}, "min_lr is -1e-08"),
+    ],
+)
+def test_a_warm_up_that_cannot_be_is_refused(settings, words):
+    with pytest.raises(ConfigurationError, match=words):
+        WarmupCosineLR(sgd(), **settings)
