@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from data_modules.base import PredictSplit
 from data_modules.batch import ClassificationSample, ImageTextSample
@@ -21,11 +21,13 @@ from data_modules.mammography.prepare.settings import PreparationSettings
 from data_modules.mammography.selection import Level
 from data_modules.mammography.split import balanced_subset
 from data_modules.mammography.transforms import mirrors
+from data_modules.sampling import EvaluationSampler
 from data_modules.transforms import SeededTransform, Step
 
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
+    from torch.utils.data import DataLoader
 
     from data_modules.mammography.samples import SampleTable
 
@@ -57,7 +59,7 @@ class EMBEDDataModule(MammographyDataModule):
         fraction_seed: Of the fraction, zero or more.
         balanced_test: Whether only a balanced tenth of the test images is tested, as MaMA does.
         img_size: Height and width of the images, pixels.
-        batch_size: Cases per batch of one process.
+        batch_size: Cases per batch of one process; of pretraining in evaluation too, where the loss depends on it.
         num_workers: Processes that read images; the samples do not depend on it.
         balanced_sampling: Whether training repeats cases until classes are even; None: in classification, not in
             pretraining.
@@ -240,6 +242,14 @@ class EMBEDDataModule(MammographyDataModule):
             training=training,
             aspect=self.aspect,
         )
+
+    def _evaluation_loader(self, split: PredictSplit) -> "DataLoader[Any]":
+        """Batches of a split; of pretraining dealt out whole, for a pair is judged among the others of its batch."""
+        if self.pretraining is None:
+            return super()._evaluation_loader(split)
+        dataset = self.dataset(split)
+        world = {"world_size": self._world_size, "rank": self._rank}
+        return self._loader(dataset, EvaluationSampler(dataset, batch_size=self.batch_size, **world))
 
     def plot(self, sample: ClassificationSample | ImageTextSample) -> "Figure":
         """All images of a sample; of pretraining, both views and the caption.
