@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from data_modules.asked import AskedByTasks
 from data_modules.batch import VARIABLES, ClassificationSample
 from data_modules.cases import Case, check_labelled, class_weights, ids_of, label_groups, label_matrix, locate_images
 from data_modules.dataset import CaseDataset, SampleDataset
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 PredictSplit = Literal["train", "val", "test", "all"]
 
 
-class ClassificationDataModule(LightningDataModule, CaseSource):
+class ClassificationDataModule(LightningDataModule, CaseSource, AskedByTasks):
     """A classification set: its subclass reads the tables (``CaseSource``), all else is here.
 
     ``num_classes``, ``class_names``, ``modalities``, ``variables`` (names of the clinical variables, where they are
@@ -68,10 +69,6 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
     """The set's name in messages."""
     needs_labels: bool = True
     """Whether cases without a label are refused where there is something to learn or to test."""
-    num_tokens: int | None = None
-    """Tokens that the tokenizer of the batches' text knows, added ones included; None where there is no text."""
-    sharing_terms: str | None = None
-    """Why weights made from these data must not be shared; None: nothing forbids it, or they are a look-alike's."""
 
     def __init__(
         self,
@@ -143,6 +140,7 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
         Raises:
             DataError: Whatever the user has to mend, before anything is trained.
         """
+        self.skip_images, self.plain_training = frozenset(), False
         if stage == "predict" and self.predict_split == "all":
             cases = self._keep_present({"all": self.read_all()})["all"]
             if not cases:
@@ -199,11 +197,13 @@ class ClassificationDataModule(LightningDataModule, CaseSource):
             split: train, val, test, or all after ``setup("predict")`` with ``predict_split="all"``.
             training: Whether to augment.
         """
+        training = training and not self.plain_training
         transform = self._train_transform if training else self._eval_transform
         if split not in self._located:
             self._located[split] = self._locate(self._cases(split))
         dataset = self.make_dataset(self._located[split], transform=transform, training=training)
         dataset.modality_dropout = self.modality_dropout if training else 0.0
+        dataset.skip_images = self.skip_images
         return dataset
 
     @property

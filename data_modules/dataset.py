@@ -2,7 +2,7 @@
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import cv2
@@ -25,6 +25,8 @@ class SampleDataset(Dataset[Any], ABC):
     """A sample of each, in this order."""
     modality_dropout: float = 0.0
     """Probability that a modality of a case is left out, not even read; one always stays. Set for training alone."""
+    skip_images: Container[str] = frozenset()
+    """Ids of cases whose images are not read: their samples come without."""
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -79,13 +81,21 @@ class CaseDataset(SampleDataset):
         """
         index, seed = (request, 0) if isinstance(request, int) else request
         case = self.cases[index]
-        images = {name: self._stack(case, name, seed) for name in self._kept(case, seed)}
+        names = [] if case.case_id in self.skip_images else self._kept(case, seed)
+        images = {name: self._stack(case, name, seed) for name in names}
         sample = ClassificationSample(images=images, case_id=case.case_id, group_id=case.group_id)
         if case.label is not None:
             sample["label"] = _label(case.label)
         if case.units:
             sample["units"] = dict(case.units)
         return sample
+
+    def image_settings(self) -> dict[str, Any]:
+        """What decides the images of a sample that is not augmented, beside the files, as plain types.
+
+        Subclasses that show some of a case's images, or show them otherwise, add how.
+        """
+        return {"modalities": self.modalities, **self.transform.settings()}
 
     def read(self, case: Case, modality: str, generator: np.random.Generator) -> list[Pixels]:
         """The images (slices) of a case in a modality, each (H, W, 3) uint8 RGB; here every file is one picture.

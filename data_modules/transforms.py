@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import albumentations as A
 import cv2
@@ -68,6 +68,11 @@ class SeededTransform:
         self.pipeline = A.Compose(list(steps))
         self.resize = evaluation_transform(img_size)[0]
         self.img_size = img_size
+
+    def settings(self) -> dict[str, Any]:
+        """The steps and the size as plain types: equal settings, equal results."""
+        steps = [dict(A.to_dict(step)) for step in self.pipeline.transforms]
+        return {"img_size": self.img_size, "steps": steps}
 
     def __call__(self, image: Pixels, *, seed: int) -> Pixels:
         """Transform one image.

@@ -1,6 +1,7 @@
 """Exams as samples: of every volume a few slices are read."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,10 @@ class SliceDataset(CaseDataset):
     ) -> None:
         super().__init__(cases, modalities=modalities, transform=transform, training=training)
         self.num_slices = num_slices
+
+    def image_settings(self) -> dict[str, Any]:
+        """See `CaseDataset.image_settings`."""
+        return {**super().image_settings(), "num_slices": self.num_slices}
 
     def read(self, case: Case, modality: str, generator: np.random.Generator) -> list[Pixels]:
         """The slices of a volume, each (H, W, 3) uint8: gray as stored, repeated to three channels.

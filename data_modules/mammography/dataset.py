@@ -1,7 +1,7 @@
 """Cases of mammograms as samples: prepared images read, shown one or all of a view."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -39,6 +39,10 @@ class MammogramDataset(CaseDataset):
         super().__init__(cases, modalities=modalities, transform=transform, training=training)
         self.images_per_view = images_per_view
         self.aspect: Aspect = aspect
+
+    def image_settings(self) -> dict[str, Any]:
+        """See `CaseDataset.image_settings`."""
+        return {**super().image_settings(), "images_per_view": self.images_per_view, "aspect": self.aspect}
 
     def read(self, case: Case, modality: str, generator: np.random.Generator) -> list[Pixels]:
         """One image of the view (training: any; evaluation: the first), or all, each (H, W, 3) uint8.

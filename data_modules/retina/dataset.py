@@ -1,7 +1,7 @@
 """Samples of MMC-AMD: of an eye with several images one is shown, or all."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -35,6 +35,10 @@ class EyeDataset(CaseDataset):
     ) -> None:
         super().__init__(cases, modalities=modalities, transform=transform, training=training)
         self.images_per_case = images_per_case
+
+    def image_settings(self) -> dict[str, Any]:
+        """See `CaseDataset.image_settings`."""
+        return {**super().image_settings(), "images_per_case": self.images_per_case}
 
     def read(self, case: Case, modality: str, generator: np.random.Generator) -> list[Pixels]:
         """One image of the eye (training: any; evaluation: the first in the order of names), or all.
