@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -11,6 +11,7 @@ from peft import PeftConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
 from medlit.errors import ConfigurationError
+from medlit.models.timm_vit import zero_of
 from medlit.models.variables import VariableEncoder
 from medlit.models.vision_encoder import VisionEncoder
 from medlit.peft import MoRConfig
@@ -142,12 +143,6 @@ class AdaptedBackbone(nn.Module):
         own = {id(tensor): name for name, tensor in self.encoder.state_dict(keep_vars=True).items()}
         views = self.passes.state_dict(keep_vars=True)
         return {f"passes.{name}": f"encoder.{own[id(tensor)]}" for name, tensor in views.items() if id(tensor) in own}
-
-
-def zero_of(tensors: Iterable[Tensor]) -> Tensor | float:
-    """Zero, whose backward pass gives gradients of zero to those of ``tensors`` that are trained."""
-    trained = [tensor for tensor in tensors if tensor.requires_grad] if torch.is_grad_enabled() else []
-    return sum((0 * tensor.sum(dtype=torch.float32) for tensor in trained), 0.0)
 
 
 def _rows(tensor: Tensor, rows: Tensor | None) -> Tensor:

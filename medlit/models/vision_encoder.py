@@ -2,20 +2,32 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
+from timm.layers import apply_keep_indices_nlc
+from timm.layers.patch_dropout import patch_dropout_forward
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from medlit.errors import ConfigurationError
 from medlit.models.foundations import FOUNDATIONS
+from medlit.models.timm_vit import (
+    attention_mask,
+    cls_after,
+    create_vit,
+    padding_for,
+    patch_size_of,
+    wants_cls,
+    without_rotation,
+    zero_of,
+)
 from medlit.models.weights import download_weights, find_weights, load_foundation_weights, require_known
 
-RANDOM_WEIGHTS_SEED = 0
-"""Random foundation weights are the same in every run, as pretrained ones are: two stages must share them."""
+Pooling = Literal["backbone", "mean_tokens"]
+"""How an image becomes one vector; see :class:`VisionEncoder`."""
 
 
 class VisionEncoder(nn.Module):
@@ -28,12 +40,17 @@ class VisionEncoder(nn.Module):
             docs/foundation_models.md, as ``retfound_cfp``.
         img_size: Side of the square images, pixels; a multiple of the patch size, unless ``pad`` is set.
         pretrained: Take the released weights from the hub (or its local cache).
-        weights: A local file or folder of weights instead; goes before ``pretrained``.
+        weights: A local file or folder of weights instead; goes before ``pretrained``. A checkpoint of a MaMA run gives
+            its image tower.
         model_args: Further arguments of the timm model, as ``{depth: 2, embed_dim: 32}``; ``{global_pool: avg}`` makes
             the mean of the patches the summary, in place of the CLS token.
         pad: Pad images with zeros, after normalisation, at the right and bottom to the next multiple of the patch size.
-        image_mean: RGB mean in [0, 1] to normalise by; null takes the backbone's own.
+        image_mean: RGB mean in [0, 1] to normalise by; null takes the backbone's own, or the MaMA run's.
         image_std: RGB standard deviation, likewise.
+        pooling: What an image's vector is: ``backbone``, the CLS token or what ``global_pool`` says, after the final
+            norm; ``mean_tokens``, the mean of all its tokens before the final norm, as MaMA pools.
+        patch_dropout: Share of the patches, in [0, 1), that training leaves out, drawn afresh for every image, after
+            positions are added; prefix tokens stay.
         gradient_checkpointing: Recompute each block in the backward pass: less memory, about a third more time.
 
     Raises:
@@ -55,6 +72,8 @@ class VisionEncoder(nn.Module):
         pad: bool = False,
         image_mean: Sequence[float] | None = None,
         image_std: Sequence[float] | None = None,
+        pooling: Pooling = "backbone",
+        patch_dropout: float = 0.0,
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
@@ -64,12 +83,16 @@ class VisionEncoder(nn.Module):
         if "img_size" in (model_args or {}):
             raise ConfigurationError("model_args: img_size is the data's, set it there")
         arguments = {**({} if foundation is None else foundation.model_args), **(model_args or {})}
-        patch_size = _patch_size(architecture, arguments)
-        self.padding = _padding(img_size, patch_size, pad=pad)
+        patch_size = patch_size_of(architecture, arguments)
+        self.padding = padding_for(img_size, patch_size, pad=pad)
         self.img_size = img_size
         self.gradient_checkpointing = gradient_checkpointing
-        self.vit = _create(architecture, {**arguments, "img_size": img_size + self.padding})
-        self.reads_cls = self.vit.attn_pool is None and self.vit.cls_token is not None and _wants_cls(arguments)
+        self.pooling = pooling
+        if not 0 <= patch_dropout < 1:
+            raise ConfigurationError(f"patch_dropout: a share from 0 to below 1 is needed, got {patch_dropout}")
+        self.patch_dropout = patch_dropout
+        self.vit = create_vit(architecture, {**arguments, "img_size": img_size + self.padding})
+        self.reads_cls = self.vit.attn_pool is None and self.vit.cls_token is not None and wants_cls(arguments)
         self.width: int = self.vit.num_features
         own = vars(foundation) if foundation is not None else self.vit.pretrained_cfg
         for name, given in (("mean", image_mean), ("std", image_std)):
@@ -126,11 +149,31 @@ class VisionEncoder(nn.Module):
         Returns:
             (B, D).
         """
-        tokens = self._run_blocks(images, extra_tokens, insert_at=insert_at, extra_mask=extra_mask, summary_only=True)
-        return self.summary(self.vit.norm(tokens), num_patches=images.shape[1] if images.ndim == 3 else None)
+        alone = self.pooling == "backbone"
+        tokens = self._run_blocks(images, extra_tokens, insert_at=insert_at, extra_mask=extra_mask, summary_only=alone)
+        own = tokens.shape[1] - (0 if extra_tokens is None else extra_tokens.shape[1])
+        if not alone:
+            return tokens[:, :own].mean(dim=1) + zero_of(self._after_the_blocks())
+        return self.summary(self.vit.norm(tokens), num_patches=own - self.vit.num_prefix_tokens)
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """Tokens of the last block before the final norm.
+
+        Args:
+            images: (B, 3, H, W), RGB in [0, 1].
+
+        Returns:
+            (B, N, D): prefix tokens, then patches; of those fewer where ``patch_dropout`` acts.
+        """
+        return self._run_blocks(images, None, insert_at=0, extra_mask=None, summary_only=False)
+
+    def patch_features(self, tokens: Tensor) -> Tensor:
+        """Patches after the final norm, wherever timm keeps that, (B, P, D), of :meth:`tokens`, (B, P + prefix, D)."""
+        normed: Tensor = self.vit.fc_norm(self.vit.norm(tokens[:, self.vit.num_prefix_tokens :]))
+        return normed
 
     def summary(self, tokens: Tensor, *, num_patches: int | None = None) -> Tensor:
-        """One vector per image: the CLS token, else timm's own pooling (SigLIP's attention pool, the mean of patches).
+        """The backbone's own vector of an image: the CLS token, else what timm pools (attention, or the mean of patches).
 
         Args:
             tokens: (B, N + E, D) of :meth:`forward`; extra tokens at the end are not pooled.
@@ -162,14 +205,14 @@ class VisionEncoder(nn.Module):
         for index, block in enumerate(self.vit.blocks):
             if extra_tokens is not None and index == insert_at:
                 if extra_mask is not None:
-                    attention = {"attn_mask": _attention_mask(extra_mask, before=tokens)}
+                    attention = {"attn_mask": attention_mask(extra_mask, before=tokens)}
                 tokens = torch.cat([tokens, extra_tokens.to(tokens.dtype)], dim=1)
-                rope = _without_rotation(rope, extra_tokens.shape[1])
+                rope = without_rotation(rope, extra_tokens.shape[1])
             arguments: dict[str, Any] = dict(attention)
             if rope is not None:
                 arguments["rope"] = rope[index] if getattr(self.vit, "rope_mixed", False) else rope
             if summary_only and index == self.depth - 1 and type(block) is Block and self.reads_cls:
-                run: Callable[..., Tensor] = partial(_cls_after, block)
+                run: Callable[..., Tensor] = partial(cls_after, block)
             else:
                 run = block
             if self.gradient_checkpointing and torch.is_grad_enabled():
@@ -192,7 +235,18 @@ class VisionEncoder(nn.Module):
         images = F.pad((images - self.mean) / self.std, (0, self.padding, 0, self.padding))
         embedded = self.vit._pos_embed(self.vit.patch_embed(images))
         tokens, rope = embedded if isinstance(embedded, tuple) else (embedded, None)
+        tokens, kept = patch_dropout_forward(
+            tokens, self.patch_dropout, self.vit.num_prefix_tokens, ordered=False, training=self.training
+        )
+        if rope is not None and kept is not None:
+            rope = apply_keep_indices_nlc(tokens, rope, kept)  # (B, P, d), or with a depth and heads behind B
+            rope = rope.transpose(0, 1) if getattr(self.vit, "rope_mixed", False) else rope[:, None]
         return self.vit.norm_pre(tokens), rope
+
+    def _after_the_blocks(self) -> list[nn.Parameter]:
+        """Parameters that only the backbone's own pooling reads."""
+        parts = (self.vit.norm, self.vit.fc_norm, self.vit.attn_pool)
+        return [parameter for part in parts if part is not None for parameter in part.parameters()]
 
     def _embed_tokens(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
         """Tokens (B, P + T, D): the P prefix tokens as an image has them, then those given; no rotation of either."""
@@ -201,97 +255,5 @@ class VisionEncoder(nn.Module):
         embedded = self.vit._pos_embed(tokens.new_zeros(1, *shape, self.width))
         nothing, rope = embedded if isinstance(embedded, tuple) else (embedded, None)
         prefix = self.vit.norm_pre(nothing[:, : self.vit.num_prefix_tokens]).expand(len(tokens), -1, -1)
-        rope = None if rope is None else _without_rotation(rope[..., :0, :], tokens.shape[1])
+        rope = None if rope is None else without_rotation(rope[..., :0, :], tokens.shape[1])
         return torch.cat([prefix, tokens.to(prefix.dtype)], dim=1), rope
-
-
-def _create(backbone: str, arguments: dict[str, Any]) -> Any:
-    """A timm ViT with random weights that depend on nothing but its arguments.
-
-    Raises:
-        ConfigurationError: If the arguments do not suit the model, or it is of another kind than a plain ViT.
-    """
-    import timm
-    from timm.models.eva import Eva
-    from timm.models.vision_transformer import VisionTransformer
-
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(RANDOM_WEIGHTS_SEED)
-        try:
-            model = timm.create_model(backbone, pretrained=False, num_classes=0, **arguments)
-        except (TypeError, ValueError, AssertionError) as error:
-            raise ConfigurationError(f"backbone {backbone}: timm refuses {arguments}: {error}") from error
-    if not isinstance(model, VisionTransformer | Eva):
-        raise ConfigurationError(
-            f"backbone {backbone} is a {type(model).__name__}; medlit takes plain vision transformers "
-            "(timm's VisionTransformer and Eva: CLIP, DINOv2, DINOv3, EVA-02, MAE, SigLIP)"
-        )
-    if not isinstance(model.patch_drop or nn.Identity(), nn.Identity):
-        raise ConfigurationError(f"backbone {backbone}: patch_drop_rate is not supported, every patch is read")
-    return model
-
-
-def _patch_size(backbone: str, model_args: dict[str, Any]) -> int:
-    """Side of a patch, pixels, read off a model without memory."""
-    with torch.device("meta"):
-        size = _create(backbone, model_args).patch_embed.patch_size
-    return int(size[0])
-
-
-def _wants_cls(arguments: dict[str, Any]) -> bool:
-    """Whether the CLS token is to be read where there is one: nothing else was asked for.
-
-    Raises:
-        ConfigurationError: If what was asked for gives no single vector.
-    """
-    pooling = arguments.get("global_pool", "token")
-    if pooling not in ("token", "avg", "map"):
-        raise ConfigurationError(f"model_args: global_pool must be token, avg or map, got {pooling!r}")
-    return bool(pooling == "token")
-
-
-def _padding(img_size: int, patch_size: int, *, pad: bool) -> int:
-    """Pixels to add at the right and bottom.
-
-    Raises:
-        ConfigurationError: If the size is no multiple of the patch and padding was not asked for.
-    """
-    if img_size < 1:
-        raise ConfigurationError(f"img_size must be positive, got {img_size}")
-    missing = -img_size % patch_size
-    if missing and not pad:
-        below, above = img_size + missing - patch_size, img_size + missing
-        near = f"{below} and {above}" if below else f"{above}"
-        raise ConfigurationError(
-            f"img_size {img_size} is no multiple of the patch size {patch_size}; the nearest are {near} "
-            f"(or set pad: true to pad with zeros to {above})"
-        )
-    return missing
-
-
-def _cls_after(block: Block, tokens: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-    """The CLS token (B, 1, D) after a block: it attends to all tokens (B, N, D), its MLP runs on no other."""
-    attended = block.drop_path1(block.ls1(block.attn(block.norm1(tokens), attn_mask=attn_mask)))
-    cls = tokens[:, :1] + attended[:, :1]
-    output: Tensor = cls + block.drop_path2(block.ls2(block.mlp(block.norm2(cls))))
-    return output
-
-
-def _attention_mask(extra_mask: Tensor, *, before: Tensor) -> Tensor:
-    """What is added to attention scores, (B, 1, 1, N + E): 0, and -inf for the extra tokens that do not count.
-
-    Args:
-        extra_mask: (B, E) bool.
-        before: (B, N, D), the tokens that the extra ones join.
-    """
-    counts = torch.cat([extra_mask.new_ones(before.shape[:2]), extra_mask], dim=1)
-    return torch.zeros_like(counts, dtype=before.dtype).masked_fill(~counts, float("-inf"))[:, None, None]
-
-
-def _without_rotation(rope: Tensor | None, extra: int) -> Tensor | None:
-    """Rotary embedding (..., N, 2 d) of patches, lengthened by ``extra`` rows of the identity: sine 0, cosine 1."""
-    if rope is None:
-        return None
-    rows = rope.new_zeros(*rope.shape[:-2], extra, rope.shape[-1])
-    rows[..., rope.shape[-1] // 2 :] = 1
-    return torch.cat([rope, rows], dim=-2)
