@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from torch import Tensor
 
 
 def autocast_off(device_type: str) -> AbstractContextManager[Any]:
@@ -15,3 +16,8 @@ def autocast_off(device_type: str) -> AbstractContextManager[Any]:
     if torch.amp.is_autocast_available(device_type):
         return torch.autocast(device_type, enabled=False)
     return nullcontext()
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """The tensor as float32; float64 stays, so that a loss can be compared with its definition to the last digit."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
