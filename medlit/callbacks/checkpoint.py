@@ -13,6 +13,9 @@ class BestCheckpoint(ModelCheckpoint):
 
     Both are written when an epoch has ended, so that training resumed from ``last.ckpt`` goes on as if unbroken.
 
+    A task whose ``select_from_step`` is above zero is chosen from validations at that step or later alone, for it
+    learns something else before: ``best.ckpt`` is not written until then, and a training that ends earlier says so.
+
     Args:
         monitor: Metric that says which epoch is best.
         mode: Whether more or less of it is better.
@@ -27,6 +30,7 @@ class BestCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
             save_on_train_epoch_end=True,
         )
+        self._validated_at = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write into the run folder."""
@@ -36,9 +40,38 @@ class BestCheckpoint(ModelCheckpoint):
             warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
             super().setup(trainer, pl_module, stage)
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note at which step the figures were made."""
+        if not trainer.sanity_checking:
+            self._validated_at = trainer.global_step
+        super().on_validation_end(trainer, pl_module)
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the best first, then the last: Lightning's own ``save_last`` leaves out epochs that are not best."""
-        super().on_train_epoch_end(trainer, pl_module)
+        # An epoch may end without a validation of its own: the figures are then those of an earlier step.
+        step = self._validated_at if str(self.monitor).startswith("val/") else trainer.global_step
+        if step >= select_from_step(pl_module):
+            super().on_train_epoch_end(trainer, pl_module)
         if not getattr(trainer, "fast_dev_run", False) and self.dirpath is not None:
             self.last_model_path = str(Path(self.dirpath) / f"{self.CHECKPOINT_NAME_LAST}{self.FILE_EXTENSION}")
             trainer.save_checkpoint(self.last_model_path, weights_only=False)  # with optimizer and schedule
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say where nothing could be chosen."""
+        super().on_train_end(trainer, pl_module)
+        first = select_from_step(pl_module)
+        if (
+            first
+            and not self.best_model_path
+            and trainer.is_global_zero
+            and not getattr(trainer, "fast_dev_run", False)
+        ):
+            print(
+                f"No best.ckpt: it is chosen by {self.monitor} from step {first} on, training ended at step "
+                f"{trainer.global_step}, last validated at step {self._validated_at}; last.ckpt is there."
+            )
+
+
+def select_from_step(task: LightningModule) -> int:
+    """The step from which a task may be chosen by its validation; 0 for tasks that say nothing of it."""
+    return int(getattr(task, "select_from_step", 0))
