@@ -1,7 +1,7 @@
 """What tasks ask of a DataModule beside its loaders: plain attributes, neutral where a set has nothing to say."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, cast
 
 from data_modules.cases import Case
@@ -26,6 +26,31 @@ class AskedByTasks(ABC):
     modality_dropout: float
     _train_transform: SeededTransform
     _eval_transform: SeededTransform
+
+    @property
+    def positive_class(self) -> int | None:
+        """The class of two that is looked for: figures of a diagnostic test are made for it. None: no such class."""
+        return None
+
+    @property
+    def contrasts(self) -> Mapping[str, tuple[Sequence[int], Sequence[int]]]:
+        """Positive and negative class ids of questions with two answers, by name; other classes are reported apart."""
+        return {}
+
+    @property
+    def ordinal_classes(self) -> Sequence[int] | None:
+        """Class ids that are steps of one scale, in its order; None: classes have no order."""
+        return None
+
+    @property
+    def natural_prevalence(self) -> bool:
+        """Whether classes are as frequent among the test cases as where these come from."""
+        return False
+
+    @property
+    def screening_prevalence(self) -> float | None:
+        """A prevalence that figures of the test are also stated at; None: no other than the set's."""
+        return None
 
     @abstractmethod
     def make_dataset(self, cases: Sequence[Case], *, transform: SeededTransform, training: bool) -> SampleDataset:

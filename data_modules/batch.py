@@ -46,6 +46,9 @@ class ClassificationSample(TypedDict):
     group_id: str
     units: NotRequired[dict[str, str]]
     """What the case is a part of (breast, exam), id by kind, the smaller kind first; missing where the set has none."""
+    strata: NotRequired[dict[str, str]]
+    """Groups that are also judged by themselves, by what tells them apart: ``{"site": "1"}``; missing where the set
+    has none."""
 
 
 class ClassificationBatch(TypedDict):
@@ -64,6 +67,8 @@ class ClassificationBatch(TypedDict):
     group_id: list[str]
     units: NotRequired[dict[str, list[str]]]
     """B ids by kind (breast, exam), the smaller kind first; missing where the set has none."""
+    strata: NotRequired[dict[str, list[str]]]
+    """B values by what tells groups apart that are also judged by themselves; missing where the set has none."""
     class_text: NotRequired[dict[str, ClassText]]
     """``PLAIN``, and ``WITH_METADATA`` where asked for; missing where the data were not asked for text."""
 

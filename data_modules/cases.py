@@ -42,6 +42,9 @@ class Case:
     units: Mapping[str, str] | None = None
     """What the case is a part of and is judged with, id by kind, the smaller kind first: ``{"breast": "E12_L", "exam":
     "E12"}`` for an image. All cases of a set have the same kinds; None: a case stands for itself alone."""
+    strata: Mapping[str, str] | None = None
+    """Groups that are also judged by themselves, by what tells them apart: ``{"site": "1"}``. All cases of a set are
+    told apart by the same; None: by nothing."""
 
     def has(self, modality: str) -> bool:
         """Whether the case has an image of a modality; of the modality of variables, whether any is known."""

@@ -88,6 +88,8 @@ class CaseDataset(SampleDataset):
             sample["label"] = _label(case.label)
         if case.units:
             sample["units"] = dict(case.units)
+        if case.strata:
+            sample["strata"] = dict(case.strata)
         return sample
 
     def image_settings(self) -> dict[str, Any]:
@@ -160,6 +162,8 @@ def collate(samples: Sequence[ClassificationSample]) -> ClassificationBatch:
         batch["label"] = torch.stack([sample.get("label", unknown) for sample in samples])
     if "units" in samples[0]:  # then all have them, of the same kinds
         batch["units"] = {kind: [sample["units"][kind] for sample in samples] for kind in samples[0]["units"]}
+    if "strata" in samples[0]:
+        batch["strata"] = {name: [sample["strata"][name] for sample in samples] for name in samples[0]["strata"]}
     return batch
 
 

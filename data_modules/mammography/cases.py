@@ -107,6 +107,7 @@ class CaseTable(CaseColumns):
         labels: (N,) classes, ``UNKNOWN`` where there is none.
         files: By modality.
         units: What the cases are a part of, by kind, the smaller kind first.
+        strata: Groups of cases that are also judged by themselves, by what tells them apart.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class CaseTable(CaseColumns):
         labels: NDArray[np.int16],
         files: Mapping[str, Files],
         units: Mapping[str, Names],
+        strata: Mapping[str, Names] | None = None,
     ) -> None:
         self.root = root
         self.source = source
@@ -127,6 +129,7 @@ class CaseTable(CaseColumns):
         self.label_codes = labels
         self.files = dict(files)
         self.units = dict(units)
+        self.strata = dict(strata or {})
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -152,6 +155,7 @@ class CaseTable(CaseColumns):
             label=None if label == UNKNOWN else label,
             where=f"{self.source}, {case_id}",
             units={kind: names[row] for kind, names in self.units.items()} or None,
+            strata={name: values[row] for name, values in self.strata.items()} or None,
         )
 
     def __eq__(self, other: object) -> bool:
@@ -186,6 +190,7 @@ class CaseTable(CaseColumns):
             labels=self.label_codes[rows],
             files={name: files.take(rows) for name, files in self.files.items()},
             units={kind: names.take(rows) for kind, names in self.units.items()},
+            strata={name: values.take(rows) for name, values in self.strata.items()},
         )
 
 

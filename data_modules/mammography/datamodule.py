@@ -14,6 +14,7 @@ from data_modules.errors import DatasetNotFoundError, DataSettingsError, nearest
 from data_modules.folds import fold_sources
 from data_modules.mammography.cases import CaseTable, keep_with
 from data_modules.mammography.dataset import ImagesPerView, MammogramDataset
+from data_modules.mammography.judged import JudgedByTarget
 from data_modules.mammography.pixels import Aspect
 from data_modules.mammography.prepare.settings import PreparationSettings
 from data_modules.mammography.prepared import DESCRIPTION, MANIFEST, open_prepared
@@ -42,7 +43,7 @@ LEVELS: Mapping[Level, tuple[str, ...]] = {"image": (MAMMOGRAM,), "breast": VIEW
 """Modalities by level."""
 
 
-class MammographyDataModule(ClassificationDataModule):
+class MammographyDataModule(JudgedByTarget, ClassificationDataModule):
     """A prepared set of mammograms: its subclass names the set and reads its tables, all else is here.
 
     After ``setup``, ``left_out`` says how many images are in no split, by reason; the log says it too. The splits are
@@ -86,6 +87,8 @@ class MammographyDataModule(ClassificationDataModule):
     """What the set's tables know."""
     stratify: Label
     """The label that is in proportion in all splits, whatever the target."""
+    strata: tuple[str, ...] = ()
+    """Columns of the sample table whose values tell groups of cases apart that a test also judges by themselves."""
 
     def __init__(
         self,
@@ -171,14 +174,9 @@ class MammographyDataModule(ClassificationDataModule):
 
     def cases_of(self, frame: "pl.DataFrame") -> CaseTable:
         """Cases of the rows of a sample table."""
-        return make_cases(frame, root=str(self.root), label=self.target, level=self.level)
+        return make_cases(frame, root=str(self.root), label=self.target, level=self.level, strata=self.strata)
 
     # What the base class asks.
-
-    @property
-    def class_severity(self) -> list[int]:
-        """Class ids from the least to the most severe, for answers about breasts and exams."""
-        return list(TARGETS[self.target].severity)
 
     def read_splits(self, splits: Sequence[Split], *, labelled: bool) -> dict[Split, Sequence[Case]]:
         """The cases of splits whose label is known, whatever the stage: all stages see the same."""

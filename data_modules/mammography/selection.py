@@ -1,7 +1,7 @@
 """From a sample table to the cases of each split: pure functions of polars frames, the cases without polars."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -33,12 +33,22 @@ class Target:
     """The value of the table that is class 0; the others follow it."""
     severity: tuple[int, ...]
     """Class ids from the least to the most severe: of several labels of a breast the most severe one stands."""
+    positive: int | None = None
+    """The class of two that is looked for."""
+    contrasts: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
+    """Positive and negative class ids of questions with two answers, by name."""
+    scale: tuple[int, ...] | None = None
+    """Class ids that are steps of one scale, in its order."""
 
 
 TARGETS: dict[Label, Target] = {
-    "birads": Target(tuple(f"BI-RADS {number}" for number in range(7)), 0, CLINICAL_ORDER[::-1]),
-    "density": Target(("A", "B", "C", "D"), 1, (0, 1, 2, 3)),
-    "cancer": Target(("no cancer", "cancer"), 0, (0, 1)),
+    "birads": Target(
+        *(tuple(f"BI-RADS {number}" for number in range(7)), 0, CLINICAL_ORDER[::-1]),
+        contrasts={"suspicious": ((4, 5), (1, 2))},  # 3 is probably benign, 0 not complete, 6 known cancer
+        scale=(1, 2, 3, 4, 5),
+    ),
+    "density": Target(("A", "B", "C", "D"), 1, (0, 1, 2, 3), scale=(0, 1, 2, 3)),
+    "cancer": Target(("no cancer", "cancer"), 0, (0, 1), positive=1),
 }
 
 
@@ -114,7 +124,7 @@ def known(frame: pl.DataFrame, label: Label) -> pl.DataFrame:
     return frame.filter(pl.col(label).is_not_null())
 
 
-def make_cases(frame: pl.DataFrame, *, root: str, label: Label, level: Level) -> CaseTable:
+def make_cases(frame: pl.DataFrame, *, root: str, label: Label, level: Level, strata: Sequence[str] = ()) -> CaseTable:
     """Cases of images, or of breasts with a view as a modality.
 
     Args:
@@ -124,13 +134,14 @@ def make_cases(frame: pl.DataFrame, *, root: str, label: Label, level: Level) ->
         level: ``image``: every row is a case. ``breast``: rows of other views than CC and MLO are left out; several
             images of a view come in the order of the table, spot and magnification views last; the label is the most
             severe one.
+        strata: Columns whose values tell groups of cases apart; a breast is in that of its first row.
 
     Returns:
         Cases in the order of the table, breasts in that of their first row; groups are patients.
     """
     if level == "image":
-        return _image_cases(frame, root=root, label=label)
-    return _breast_cases(frame.filter(pl.col("view").is_in(VIEWS)), root=root, label=label)
+        return _image_cases(frame, root=root, label=label, strata=strata)
+    return _breast_cases(frame.filter(pl.col("view").is_in(VIEWS)), root=root, label=label, strata=strata)
 
 
 def class_ids(frame: pl.DataFrame, label: Label) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
@@ -139,7 +150,7 @@ def class_ids(frame: pl.DataFrame, label: Label) -> np.ndarray[tuple[int], np.dt
     return np.array(frame.select(column).to_series().to_numpy(), dtype=np.int16)
 
 
-def _image_cases(frame: pl.DataFrame, *, root: str, label: Label) -> CaseTable:
+def _image_cases(frame: pl.DataFrame, *, root: str, label: Label, strata: Sequence[str]) -> CaseTable:
     ends = np.arange(1, len(frame) + 1, dtype=np.int64)
     return CaseTable(
         root=root,
@@ -149,10 +160,11 @@ def _image_cases(frame: pl.DataFrame, *, root: str, label: Label) -> CaseTable:
         labels=class_ids(frame, label),
         files={MAMMOGRAM: Files(ends, TextColumn(frame["output"].to_list()))},
         units={"breast": Names.of(frame["breast_id"].to_list()), "exam": Names.of(frame["exam_id"].to_list())},
+        strata=_strata(frame, strata),
     )
 
 
-def _breast_cases(frame: pl.DataFrame, *, root: str, label: Label) -> CaseTable:
+def _breast_cases(frame: pl.DataFrame, *, root: str, label: Label, strata: Sequence[str]) -> CaseTable:
     breasts = Names.of(frame["breast_id"].to_list())
     count = len(breasts.values)
     _, first = np.unique(breasts.codes, return_index=True)  # codes are numbered in the order of their first row
@@ -160,7 +172,7 @@ def _breast_cases(frame: pl.DataFrame, *, root: str, label: Label) -> CaseTable:
     severity = np.full(count, -1)
     np.maximum.at(severity, breasts.codes, rank[class_ids(frame, label) + 1])
     classes = np.array([*TARGETS[label].severity, UNKNOWN], dtype=np.int16)[severity]
-    owners = frame.select("patient_id", "exam_id")[first.tolist()]
+    owners = frame[first.tolist()]
     return CaseTable(
         root=root,
         source=MANIFEST,
@@ -173,7 +185,12 @@ def _breast_cases(frame: pl.DataFrame, *, root: str, label: Label) -> CaseTable:
             "breast": Names(np.arange(count, dtype=np.int32), breasts.values),
             "exam": Names.of(owners["exam_id"].to_list()),
         },
+        strata=_strata(owners, strata),
     )
+
+
+def _strata(frame: pl.DataFrame, columns: Sequence[str]) -> dict[str, Names]:
+    return {column: Names.of(frame[column].fill_null("unknown").to_list()) for column in columns}
 
 
 def _files(frame: pl.DataFrame, breasts: Names, *, view: str) -> Files:

@@ -65,6 +65,7 @@ class CBISDDSMDataModule(MammographyDataModule):
     set_name = "cbis_ddsm"
     targets = ("cancer", "birads", "density")
     stratify = "cancer"
+    of_a_population = False  # films chosen for their findings: nearly every second one shows a cancer
 
     def __init__(
         self,

@@ -65,6 +65,7 @@ class RSNAMammoDataModule(MammographyDataModule):
     set_name = "rsna_mammo"
     targets = ("cancer", "birads", "density")
     stratify = "cancer"
+    strata = ("site",)
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ def plain(rows):
             label=None if label == UNKNOWN else label,
             where=f"table, {name}",
             units={"exam": f"exam of {name}"},
+            strata={"site": f"site of {group}"},
         )
         for name, group, label, *files in rows
     ]
@@ -55,6 +56,7 @@ def columns(rows):
         labels=np.array(labels, dtype=np.int16),
         files={view: files(list(paths)) for view, paths in zip(VIEWS, images, strict=True)},
         units={"exam": Names.of([f"exam of {name}" for name in names])},
+        strata={"site": Names.of([f"site of {group}" for group in groups])},
     )
 
 
