@@ -67,7 +67,8 @@ def duplicate_share(caption_id: Tensor) -> Tensor:
         caption_id: (N,) int64, of `caption_ids`.
     """
     _, number, counts = caption_id.unique(return_inverse=True, return_counts=True)
-    return (counts[number] > 1).float().mean()
+    repeated: Tensor = counts[number] > 1
+    return repeated.float().mean()
 
 
 def retrieval_accuracy(image: Tensor, text: Tensor, caption_id: Tensor) -> dict[str, Tensor]:
