@@ -1,16 +1,12 @@
-"""MaMA's local loss: patches of an image meet the sentences of a caption, chunk by chunk.
+"""MaMA's local loss: patches of an image meet the sentences of a caption.
 
-N images of P patches, M texts with S sentences altogether, E channels. The N x S x P products are never held: images
-pass in chunks, and of each chunk stay the winners of its maxima (one byte for each image, patch and text, four for each
-image and sentence), from which the gradient is written without computing a product again.
+N images of P patches, M texts with S sentences altogether, E channels.
 """
-
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
+from medlit.losses.alignment_maxima import AlignmentMaxima, Settings, lay_out
 from medlit.losses.clip import matched_cross_entropy
 from medlit.losses.gather import gather_rows, rank_offset
 from medlit.precision import at_least_float32, autocast_off
@@ -124,13 +120,13 @@ def local_alignment_scores(
     """
     _check(patches, sentences, sentence_owner, num_texts)
     with autocast_off(patches.device.type):
-        layout = _lay_out(sentence_owner, num_texts)
+        layout = lay_out(sentence_owner, num_texts)
         dtype = torch.promote_types(at_least_float32(patches[:0]).dtype, at_least_float32(sentences[:0]).dtype)
         in_slots = sentences.to(dtype)[layout.order]  # (S, E)
         is_trained = torch.is_grad_enabled() and (patches.requires_grad or sentences.requires_grad)
         images = max(1, chunk_bytes // max(1, len(in_slots) * patches.shape[1] * in_slots.element_size()))
-        settings = _Settings(layout.sizes, symmetric, images, is_trained)
-        by_sentence, by_patch = _Maxima.apply(patches, in_slots, settings)
+        settings = Settings(layout.sizes, symmetric, images, is_trained)
+        by_sentence, by_patch = AlignmentMaxima.apply(patches, in_slots, layout.counts, settings)
         spread = by_sentence.new_zeros(len(patches), num_texts)
         text_to_image = spread.index_copy(1, layout.texts, by_sentence)
         return text_to_image, spread.index_copy(1, layout.texts, by_patch) if symmetric else None
@@ -186,127 +182,3 @@ def _check(patches: Tensor, sentences: Tensor, sentence_owner: Tensor, num_texts
                 f"sentence_owner must lie in 0 to {num_texts - 1} for {num_texts} texts, "
                 f"got values from {lowest} to {highest}"
             )
-
-
-class _Layout(NamedTuple):
-    """Sentences by their place in their text: slot 0 holds the first sentence of every text that has one, and so on.
-
-    Texts stand in the order of their numbers of sentences, most first, so that slot k holds texts 0 to ``sizes[k]`` - 1
-    of that order: a maximum over a ragged number of sentences is one over contiguous blocks.
-    """
-
-    order: Tensor
-    """(S,) int64: which sentence stands at each place."""
-    texts: Tensor
-    """(texts with a sentence,) int64, in their order."""
-    sizes: list[int]
-    """Sentences in each slot; falls."""
-
-
-def _lay_out(owner: Tensor, num_texts: int) -> _Layout:
-    """Slots of sentences (S,) that belong to texts 0 to M - 1."""
-    counts = torch.bincount(owner, minlength=num_texts)
-    texts = counts.argsort(descending=True, stable=True)
-    by_owner = owner.argsort(stable=True)
-    place = torch.arange(len(owner), device=owner.device)
-    slot = torch.empty_like(owner)
-    slot[by_owner] = place - (counts.cumsum(0) - counts)[owner[by_owner]]
-    sizes = torch.bincount(slot).tolist()
-    order = (slot * num_texts + texts.argsort()[owner]).argsort()
-    return _Layout(order, texts[: sizes[0] if sizes else 0], sizes)
-
-
-class _Settings(NamedTuple):
-    """What the maxima are computed with besides tensors."""
-
-    sizes: list[int]
-    symmetric: bool
-    images: int
-    """Of a chunk."""
-    keep: bool
-    """Whether to keep the winners, for the gradient."""
-
-
-class _Maxima(torch.autograd.Function):
-    """Both scores of all images with the texts of a layout; letters as above, T texts, C images of a chunk.
-
-    Products of a chunk lie as (S, C * P), so that every pass is over contiguous memory and every product one GEMM.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, patches: Tensor, sentences: Tensor, settings: _Settings) -> tuple[Tensor, Tensor]:
-        """Patches (N, P, E) and sentences (S, E) in slots -> (N, T) and (N, T); the second is zero if not symmetric."""
-        images, length, _ = patches.shape
-        texts = settings.sizes[0] if settings.sizes else 0
-        counts = sentences.new_tensor([sum(size > text for size in settings.sizes) for text in range(texts)])
-        by_sentence, by_patch = sentences.new_zeros(2, texts, images)
-        best_patch = torch.empty(len(sentences), images, dtype=torch.int32, device=patches.device)
-        kept = (texts, images, length) if settings.keep and settings.symmetric else (0,)
-        best_slot = torch.zeros(kept, dtype=_index_dtype(len(settings.sizes)), device=patches.device)
-        for start in range(0, images if texts else 0, settings.images):
-            chunk = slice(start, min(start + settings.images, images))
-            products = sentences @ patches[chunk].reshape(-1, patches.shape[2]).to(sentences.dtype).T  # (S, C * P)
-            by_image = products.view(len(sentences), -1, length)
-            values, where = by_image.max(dim=2)
-            best_patch[:, chunk] = where
-            for rows, block in _blocks(settings.sizes):
-                by_sentence[rows, chunk] += values[block]
-            if settings.symmetric:
-                slots = best_slot[:, chunk] if settings.keep else None
-                by_patch[:, chunk] = _best_of_slots(by_image, settings.sizes, slots).mean(dim=2)
-        by_sentence /= counts[:, None]
-        ctx.settings = settings
-        ctx.save_for_backward(patches, sentences, counts, best_patch, best_slot)
-        return by_sentence.T, by_patch.T
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_by_sentence: Tensor, d_by_patch: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        """The products' gradient is non-zero at the winners alone; it is written chunk by chunk, then multiplied."""
-        patches, sentences, counts, best_patch, best_slot = ctx.saved_tensors
-        settings: _Settings = ctx.settings
-        images, length, channels = patches.shape
-        by_sentence, by_patch = (d_by_sentence / counts).T, (d_by_patch / length).T  # (T, N)
-        d_patches = torch.zeros_like(patches, memory_format=torch.contiguous_format)
-        d_sentences = torch.zeros_like(sentences)
-        with autocast_off(patches.device.type):
-            for start in range(0, images if settings.sizes else 0, settings.images):
-                chunk = slice(start, min(start + settings.images, images))
-                d_products = sentences.new_zeros(len(sentences), chunk.stop - start, length)
-                for slot, (rows, block) in enumerate(_blocks(settings.sizes)):
-                    if settings.symmetric:
-                        is_best = best_slot[rows, chunk] == slot
-                        torch.mul(is_best, by_patch[rows, chunk, None], out=d_products[block])
-                    where = best_patch[block, chunk, None].long()
-                    there = d_products[block].gather(2, where) + by_sentence[rows, chunk, None]
-                    d_products[block].scatter_(2, where, there)
-                flat = d_products.view(len(sentences), -1)
-                d_sentences.addmm_(flat, patches[chunk].reshape(-1, channels).to(sentences.dtype))
-                d_patches[chunk] = (flat.T @ sentences).view(-1, length, channels)
-        return d_patches, d_sentences, None
-
-
-def _blocks(sizes: list[int]) -> list[tuple[slice, slice]]:
-    """For each slot, its texts (from the first on) and the places of its sentences."""
-    blocks, start = [], 0
-    for size in sizes:
-        blocks.append((slice(size), slice(start, start + size)))
-        start += size
-    return blocks
-
-
-def _best_of_slots(products: Tensor, sizes: list[int], slots: Tensor | None) -> Tensor:
-    """Maximum over each text's sentences of (S, C, P): (T, C, P); ``slots``, of that shape, learns which one won."""
-    best = products[: sizes[0]].clone()
-    for slot, (rows, block) in enumerate(_blocks(sizes)):
-        if slot == 0:
-            continue
-        if slots is not None:
-            slots[rows].masked_fill_(products[block] > best[rows], slot)
-        torch.maximum(best[rows], products[block], out=best[rows])  # carries NaN on, for the loss to show it
-    return best
-
-
-def _index_dtype(slots: int) -> torch.dtype:
-    """The smallest that counts the slots: a caption of 144 tokens has fewer than 256 sentences."""
-    return torch.uint8 if slots <= 256 else torch.int16
