@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,10 @@ def main(args: list[str]) -> int:
     options = _parser().parse_args(args)
     if options.jobs is not None and options.jobs < 1:
         raise ConfigurationError(f"--jobs is {options.jobs}; it has to be at least 1")
-    recipe = _recipe(options)
+    from medlit.recipes.changes import changed
+    from medlit.recipes.recipe import read_recipe
+
+    recipe = changed(read_recipe(options.file), seeds=options.seeds or (), configs=options.config, settings=options.set)
     out = options.out or Path("runs") / recipe.name
     return run(recipe, out=out, jobs=options.jobs, rerun=options.rerun, dry_run=options.dry_run)
 
@@ -66,28 +68,6 @@ def run(recipe: "Recipe", *, out: Path, jobs: int | None = None, rerun: bool = F
     outcome = runner.run(planned, out=out, workers=workers, devices=devices)
     _print_table(recipe, planned, outcome, known, out=out)
     return _told(planned, outcome)
-
-
-def _recipe(options: argparse.Namespace) -> "Recipe":
-    """The recipe of the file, with what the options add."""
-    from medlit.recipes.recipe import parse_option, read_recipe
-
-    recipe = read_recipe(options.file)
-    given = dict(map(parse_option, options.set))
-    seeds = options.seeds or recipe.seeds
-    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise ConfigurationError(f"--seeds are {list(seeds)}; give different whole numbers from 0 on")
-    stages = {
-        name: replace(stage, settings={key: value for key, value in stage.settings.items() if key not in given})
-        for name, stage in recipe.stages.items()
-    }
-    return replace(
-        recipe,
-        stages=stages,
-        seeds=tuple(seeds),
-        configs_after=(*recipe.configs_after, *options.config),
-        settings={**recipe.settings, **given},
-    )
 
 
 def _refuse_changed(jobs: Mapping["Key", "Job"], *, rerun: bool) -> None:
@@ -125,8 +105,7 @@ def _print_plan(jobs: Mapping["Key", "Job"], *, rerun: bool) -> int:
             total, unknown = total + (most or 0), unknown or most is None
     print()
     for stage, count in steps.items():
-        bound = f"{count.each_epoch} steps an epoch x {count.epochs} epochs = {count.most} steps"
-        print(f"{stage}: {f'steps unknown, {count.problem}' if count.most is None else bound}")
+        print(f"{stage}: {count.told}")
     if unknown:
         unbounded = all(count.epochs is None for count in steps.values() if count.most is None)
         why = "Nothing bounds the epochs" if unbounded else "The data are not there, or not as they have to be"
@@ -180,11 +159,17 @@ def _parser() -> argparse.ArgumentParser:
     run_verb.add_argument("--jobs", type=int, help="trainings at a time (default: one per GPU, or one)")
     run_verb.add_argument("--out", type=Path, help="folder of the recipe (default: runs/<its name>)")
     run_verb.add_argument("--rerun", action="store_true", help="train anew what was trained with other settings")
-    run_verb.add_argument("--seeds", type=int, nargs="+", help="in place of the recipe's")
     run_verb.add_argument(
-        "--config", action="append", default=[], help="a configuration file that follows those of every stage"
+        "--seeds", type=int, nargs="+", help="in place of the recipe's; of a stage's own those given, or its first"
     )
     run_verb.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="options of medlit fit, every stage"
+        "--config",
+        action="append",
+        default=[],
+        metavar="[STAGE:]FILE",
+        help="a configuration file that follows those of every stage, or of the stages of a pattern: 'probe_*:x.yaml'",
+    )
+    run_verb.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="[STAGE:]KEY=VALUE", help="options of medlit fit"
     )
     return parser

@@ -24,17 +24,30 @@ class Steps:
     Args:
         each_epoch: Steps of an epoch; None where they could not be counted.
         epochs: How many at most; None: nothing bounds them.
+        limit: How many steps the configuration allows; None: as many as the epochs have.
         problem: Why the steps could not be counted.
     """
 
     each_epoch: int | None
     epochs: int | None
+    limit: int | None = None
     problem: str = ""
 
     @property
     def most(self) -> int | None:
         """The upper bound; None where there is none."""
-        return None if self.each_epoch is None or self.epochs is None else self.each_epoch * self.epochs
+        whole = None if self.each_epoch is None or self.epochs is None else self.each_epoch * self.epochs
+        bounds = [bound for bound in (whole, self.limit) if bound is not None]
+        return min(bounds, default=None)
+
+    @property
+    def told(self) -> str:
+        """The bound, and how it comes about."""
+        if self.most is None:
+            return f"steps unknown, {self.problem}"
+        if self.limit is not None and (self.each_epoch is None or self.epochs is None or self.most == self.limit):
+            return f"{self.limit} steps"
+        return f"{self.each_epoch} steps an epoch x {self.epochs} epochs = {self.most} steps"
 
 
 def estimate(jobs: Sequence[Job]) -> Steps:
@@ -49,18 +62,22 @@ def estimate(jobs: Sequence[Job]) -> Steps:
     """
     config = configuration(jobs[0])
     trainer = config["trainer"]
-    limit = trainer.get("max_epochs")
-    epochs = None if limit is None or limit < 0 else int(limit)
+    epochs, limit = (_bound(trainer.get(name)) for name in ("max_epochs", "max_steps"))
     if epochs is None:
-        return Steps(each_epoch=None, epochs=None, problem="trainer.max_epochs sets no bound")
+        return Steps(each_epoch=None, epochs=None, limit=limit, problem="trainer.max_epochs sets no bound")
     try:
         batches = max(_batches(config["data"], fold=fold) for fold in sorted({job.fold for job in jobs}, key=str))
     except DataError as error:
-        return Steps(each_epoch=None, epochs=epochs, problem=" ".join(str(error).split()))
+        return Steps(each_epoch=None, epochs=epochs, limit=limit, problem=" ".join(str(error).split()))
     devices = trainer.get("devices")
     share = devices if isinstance(devices, int) and devices > 1 else 1
     accumulated = int(trainer.get("accumulate_grad_batches") or 1)
-    return Steps(each_epoch=math.ceil(batches / share / accumulated), epochs=epochs)
+    return Steps(each_epoch=math.ceil(batches / share / accumulated), epochs=epochs, limit=limit)
+
+
+def _bound(value: int | None) -> int | None:
+    """A limit of the Trainer; None where it is none."""
+    return None if value is None or value < 0 else int(value)
 
 
 def configuration(job: Job) -> dict[str, Any]:

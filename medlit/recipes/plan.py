@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from medlit import run_folder
 from medlit.errors import ConfigurationError
 from medlit.recipes.recipe import Recipe, Stage
+from medlit.recipes.resume import is_trained, resumes_exactly
 
 RECORD, LOG = "recipe.json", "recipe.log"
 """What a recipe keeps in the run folder of a training, beside medlit's own files."""
@@ -36,6 +35,7 @@ class Job:
         folder: Its run folder.
         words: Options of ``medlit fit``.
         after: What it starts from.
+        test: Whether it is tested after training.
         inputs: All that its result follows from, in plain types.
         fingerprint: SHA-256 of them.
     """
@@ -46,6 +46,7 @@ class Job:
     folder: Path
     words: tuple[str, ...]
     after: tuple[Key, ...]
+    test: bool
     inputs: Mapping[str, Any]
     fingerprint: str
 
@@ -69,6 +70,11 @@ class Job:
         """The test's rows."""
         return self.folder / PREDICTIONS
 
+    @property
+    def result(self) -> Path:
+        """The last file that a training writes: its test's rows, or, where it is not tested, its best checkpoint."""
+        return self.predictions if self.test else run_folder.best_checkpoint(self.folder)
+
 
 def plan(recipe: Recipe, out: Path) -> dict[Key, Job]:
     """Every training of a recipe, each after those that it starts from.
@@ -78,12 +84,13 @@ def plan(recipe: Recipe, out: Path) -> dict[Key, Job]:
         out: Holds ``<stage>/seed_<s>[/fold_<k>]``.
 
     Raises:
-        ConfigurationError: If a configuration file is not there.
+        ConfigurationError: If a configuration file is not there, or a stage starts from another of which it is not
+            clear which seed is meant.
     """
     jobs: dict[Key, Job] = {}
     folds = [None] if recipe.num_folds is None else list(range(recipe.num_folds))
     for stage in recipe.stages.values():
-        for seed in recipe.seeds:
+        for seed in recipe.seeds_of(stage.name):
             for fold in folds:
                 job = _job(recipe, stage, seed=seed, fold=fold, out=out, jobs=jobs)
                 jobs[job.key] = job
@@ -91,39 +98,69 @@ def plan(recipe: Recipe, out: Path) -> dict[Key, Job]:
 
 
 def _job(recipe: Recipe, stage: Stage, *, seed: int, fold: int | None, out: Path, jobs: Mapping[Key, Job]) -> Job:
-    sources = {modality: jobs[source, seed, fold] for modality, source in stage.init_from.items()}
+    def sources(names: Mapping[str, str]) -> dict[str, Job]:
+        """The trainings that it starts from."""
+        return {key: jobs[name, _seed_of(recipe, name, seed, of=stage), fold] for key, name in names.items()}
+
+    adapters, weights = sources(stage.init_from), sources(stage.weights_from)
     folder = out / stage.name / f"seed_{seed}"
     folder = folder if fold is None else folder / f"fold_{fold}"
     configs = (*stage.configs, *recipe.configs_after)
     settings = {**recipe.settings, **stage.settings}
+    if twice := [key for key in (*weights, *stage.seed_also) if key in settings]:
+        raise ConfigurationError(
+            f"{recipe.file}: {stage.name}: {twice[0]} comes from weights_from or seed_also; remove it from set"
+        )
+    settings |= dict.fromkeys(stage.seed_also, seed)
     words = [word for config in configs for word in ("--config", config)]
     words += ["--seed_everything", str(seed), "--run_dir", str(folder), "--trainer.enable_progress_bar", "false"]
-    words += ["--test_after_fit", "true"]  # whatever a configuration says: the table is made of the test's rows
+    words += ["--test_after_fit", json.dumps(stage.test)]  # whatever a configuration says: tables need the test
     if fold is not None:
         words += ["--data.init_args.num_folds", str(recipe.num_folds), "--data.init_args.fold", str(fold)]
-    if sources:
-        checkpoints = {modality: str(run_folder.best_checkpoint(job.folder)) for modality, job in sources.items()}
-        words += ["--model.init_args.init_from", json.dumps(checkpoints)]
+    if adapters:
+        words += ["--model.init_args.init_from", json.dumps({key: _best(job) for key, job in adapters.items()})]
     for key, value in settings.items():
         words += [f"--{key}", value if isinstance(value, str) else json.dumps(value, default=str)]
+    for key, job in weights.items():
+        words += [f"--{key}", _best(job)]
     inputs = {
         "configs": [{"file": config, "sha256": _digest(config, where=recipe.file)} for config in configs],
         "set": settings,
         "seed": seed,
         "num_folds": recipe.num_folds,
         "fold": fold,
-        "init_from": {modality: job.fingerprint for modality, job in sources.items()},
+        "init_from": {modality: job.fingerprint for modality, job in adapters.items()},
     }
+    inputs |= {"weights_from": {key: job.fingerprint for key, job in weights.items()}} if weights else {}
+    inputs |= {} if stage.test else {"test": False}
     return Job(
         stage=stage.name,
         seed=seed,
         fold=fold,
         folder=folder,
         words=tuple(words),
-        after=tuple(job.key for job in sources.values()),
+        after=tuple(dict.fromkeys(job.key for job in (*adapters.values(), *weights.values()))),
+        test=stage.test,
         inputs=inputs,
         fingerprint=_fingerprint(inputs),
     )
+
+
+def _seed_of(recipe: Recipe, source: str, seed: int, *, of: Stage) -> int:
+    """The seed of a source that a training starts from: its own, or the source's only one."""
+    seeds = recipe.seeds_of(source)
+    if seed in seeds:
+        return seed
+    if len(seeds) > 1:
+        raise ConfigurationError(
+            f"{recipe.file}: {of.name} with seed {seed} starts from {source}, which is trained with the seeds "
+            f"{', '.join(map(str, seeds))}: give {source} one seed, or all of {of.name}"
+        )
+    return seeds[0]
+
+
+def _best(job: Job) -> str:
+    return str(run_folder.best_checkpoint(job.folder))
 
 
 def _digest(config: str, *, where: str) -> str:
@@ -159,7 +196,8 @@ def state_of(job: Job) -> State:
         return "new"
     if record.get("fingerprint") != job.fingerprint:
         return "changed"
-    return "finished" if record.get("status") == "finished" and job.predictions.is_file() else "interrupted"
+    ended = record.get("status") == "finished" and job.result.is_file()
+    return "finished" if ended or (not job.test and is_trained(job.folder)) else "interrupted"
 
 
 def what_changed(job: Job) -> str:
@@ -179,7 +217,7 @@ def what_changed(job: Job) -> str:
             changes.append(f"{key}: {was} -> {is_now}")
     if before.get("num_folds") != now["num_folds"]:
         changes.append(f"num_folds: {before.get('num_folds')} -> {now['num_folds']}")
-    if before.get("init_from") != now["init_from"]:
+    if any(before.get(key) != now.get(key) for key in ("init_from", "weights_from")):
         changes.append("what it starts from changed")
     return "; ".join(changes) or "its record is of another version"
 
@@ -221,10 +259,10 @@ def next_command(job: Job) -> tuple[str, list[str]]:
         A word for the user, and the words after ``medlit``.
     """
     if state_of(job) == "interrupted" and _is_in_place(job):
-        if _is_trained(job.folder):
+        if is_trained(job.folder):
             return "testing", ["test", "--config", str(job.folder / run_folder.CONFIG)]
         last = run_folder.best_checkpoint(job.folder).with_name("last.ckpt")
-        if last.is_file() and _resumes_exactly(job.folder):
+        if last.is_file() and resumes_exactly(job.folder):
             return "going on", ["fit", *job.words, "--ckpt_path", str(last)]
     return "starting", ["fit", *job.words]
 
@@ -239,53 +277,3 @@ def make_room(job: Job) -> None:
 def _is_in_place(job: Job) -> bool:
     """Checkpoints name the best one by its full path: a folder that was moved starts anew."""
     return bool(read_record(job.folder).get("folder") == str(job.folder.resolve()))
-
-
-def _is_trained(folder: Path) -> bool:
-    """Whether training came to its end, and the test alone is missing.
-
-    A training that was stopped early would go on for another epoch if it were resumed: Lightning does not keep that it
-    had decided to stop.
-    """
-    if not run_folder.best_checkpoint(folder).is_file() or not (folder / run_folder.CONFIG).is_file():
-        return False
-    try:
-        manifest = json.loads((folder / run_folder.MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return manifest.get("stages", {}).get("fit", {}).get("status") == "finished" or _stopped_early(folder)
-
-
-def _stopped_early(folder: Path) -> bool:
-    last = run_folder.best_checkpoint(folder).with_name("last.ckpt")
-    if not last.is_file():
-        return False
-    import torch
-
-    callbacks = torch.load(last, map_location="cpu", weights_only=True).get("callbacks", {})
-    states = [state for key, state in callbacks.items() if str(key).startswith("EarlyStopping")]
-    return any(state["wait_count"] >= state["patience"] or state["stopped_epoch"] > 0 for state in states)
-
-
-def _resumes_exactly(folder: Path) -> bool:
-    """Whether nothing in a run's configuration keeps a resumed training from equalling an unbroken one.
-
-    A plateau's schedule is stepped after the checkpoint is written, and what networks drop at random is drawn from a
-    state that no checkpoint keeps.
-    """
-    try:
-        config = yaml.safe_load((folder / run_folder.CONFIG).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
-        return False
-    task = (config or {}).get("model", {})
-    return "ReduceLROnPlateau" not in json.dumps(task, default=str) and not _drops(task)
-
-
-def _drops(settings: Any) -> bool:
-    """Whether any setting of a model whose name tells of dropping is above zero."""
-    if isinstance(settings, dict):
-        return any(
-            _drops(value) or ("drop" in str(key) and isinstance(value, (int, float)) and value > 0)
-            for key, value in settings.items()
-        )
-    return isinstance(settings, list) and any(map(_drops, settings))

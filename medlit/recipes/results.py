@@ -80,13 +80,18 @@ def rows_of(recipe: Recipe, jobs: Mapping[Key, Job], finished: Collection[Key]) 
     rows = []
     for title, stages in recipe.compare.items():
         figures, cases, synthetic = {}, None, False
-        for seed in recipe.seeds:
+        for seed in _seeds_of_all(recipe, stages):
             needed = [[jobs[stage, seed, fold] for fold in folds] for stage in stages]
             if all(job.key in finished for pool in needed for job in pool):
                 figures[seed], cases = _figures([_pooled(pool) for pool in needed])
                 synthetic = synthetic or any(_is_synthetic(job) for pool in needed for job in pool)
         rows.append(Row(title=title, cases=cases, figures=figures, synthetic=synthetic))
     return rows
+
+
+def _seeds_of_all(recipe: Recipe, stages: Sequence[str]) -> list[int]:
+    """Those that every one of some stages is trained with."""
+    return [seed for seed in recipe.seeds_of(stages[0]) if all(seed in recipe.seeds_of(stage) for stage in stages)]
 
 
 def _is_synthetic(job: Job) -> bool:
@@ -105,7 +110,7 @@ def _refuse_other_folds(jobs: Mapping[Key, Job], finished: Collection[Key]) -> N
     tested = {
         key: set(pl.read_parquet(jobs[key].predictions, columns=["case_id"])["case_id"])
         for key in jobs
-        if key in linked and key in finished
+        if key in linked and key in finished and jobs[key].test
     }
     for key, cases in tested.items():
         for stage, seed, fold in jobs[key].after:

@@ -112,7 +112,7 @@ def _collect(running: list[Running], outcome: Outcome, *, number: int) -> None:
         running.remove(entry)
         _close(entry.process.stdin)
         job, code = entry.job, entry.process.returncode
-        if code == 0 and job.predictions.is_file():
+        if code == 0 and job.result.is_file():
             write_record(job, "finished")
             outcome.finished.add(job.key)
             seconds = int(time.monotonic() - entry.started)
