@@ -1,4 +1,4 @@
-"""Models: plain torch modules over a frozen vision foundation model."""
+"""Models: plain torch modules over vision foundation models, and text models beside them."""
 
 from medlit.models.base import AdaptedClassifier
 from medlit.models.early_intervention import EarlyInterventionClassifier, EarlyInterventionOutput
@@ -11,6 +11,9 @@ from medlit.models.fusion import (
     GatedFusion,
     MeanOfLogitsFusion,
 )
+from medlit.models.mama.model import ImageFeatures, MaMAModel
+from medlit.models.mama.settings import ImageTower, TextTower
+from medlit.models.text_encoder import TextEncoder
 from medlit.models.unimodal import UnimodalClassifier, UnimodalOutput
 from medlit.models.vision_encoder import VisionEncoder
 
@@ -24,7 +27,12 @@ __all__ = [
     "FusionClassifier",
     "FusionOutput",
     "GatedFusion",
+    "ImageFeatures",
+    "ImageTower",
+    "MaMAModel",
     "MeanOfLogitsFusion",
+    "TextEncoder",
+    "TextTower",
     "UnimodalClassifier",
     "UnimodalOutput",
     "VisionEncoder",

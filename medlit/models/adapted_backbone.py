@@ -1,16 +1,15 @@
 """One frozen encoder in memory, seen through a view per pass; each view has adapters of its own."""
 
 import copy
-import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-import torch
 from peft import PeftConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
 from medlit.errors import ConfigurationError
+from medlit.models.fingerprint import frozen_fingerprint
 from medlit.models.timm_vit import zero_of
 from medlit.models.variables import VariableEncoder
 from medlit.models.vision_encoder import VisionEncoder
@@ -57,9 +56,11 @@ class AdaptedBackbone(nn.Module):
         self.variable_encoder = VariableEncoder(num_variables, encoder.width) if num_variables else None
         self.passes = nn.ModuleDict()
         if adapter is not None:
-            before = _sums(encoder)
+            before = parameter_sums(encoder.parameters())
             self.passes.update({name: _adapted_view(encoder, adapter) for name in passes})
-            if _sums(encoder) != before or any(tensor.requires_grad for tensor in encoder.parameters()):
+            if parameter_sums(encoder.parameters()) != before or any(
+                tensor.requires_grad for tensor in encoder.parameters()
+            ):
                 raise ConfigurationError(
                     f"adapter {type(adapter).__name__} changes or trains weights of the frozen backbone, which all "
                     "passes share; choose settings that leave it alone (no bias, no init_lora_weights of its weights)"
@@ -118,12 +119,7 @@ class AdaptedBackbone(nn.Module):
         An encoder that is trained has no frozen parameters, hence the fingerprint of nothing.
         """
         if self._fingerprint is None:
-            digest = hashlib.sha256()
-            for name, tensor in sorted(self.encoder.named_parameters()):
-                if not tensor.requires_grad:
-                    digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-                    digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-            self._fingerprint = digest.hexdigest()
+            self._fingerprint = frozen_fingerprint(self.encoder)
         return self._fingerprint
 
     def _variable_tokens(self, view: VisionEncoder, values: Tensor) -> Tensor:
@@ -170,9 +166,9 @@ def adapter_settings(adapter: PeftConfig | None) -> dict[str, Any]:
     return {"adapter": None if adapter is None else type(adapter).__name__, **named}
 
 
-def _sums(encoder: VisionEncoder) -> list[float]:
-    """A number per parameter that gives a change away; none for a model without memory."""
-    return [float(tensor.detach().sum()) for tensor in encoder.parameters() if not tensor.is_meta]
+def parameter_sums(parameters: Iterable[Tensor]) -> list[float]:
+    """A number per parameter that gives a change away; none for those without memory."""
+    return [float(tensor.detach().sum()) for tensor in parameters if not tensor.is_meta]
 
 
 def _drop_aliases(module: nn.Module, state: dict[str, Any], prefix: str, _metadata: dict[str, Any]) -> None:

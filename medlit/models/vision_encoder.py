@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from timm.layers import apply_keep_indices_nlc
 from timm.layers.patch_dropout import patch_dropout_forward
+from timm.layers.pos_embed_sincos import apply_keep_indices_nlc
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -153,7 +153,7 @@ class VisionEncoder(nn.Module):
         tokens = self._run_blocks(images, extra_tokens, insert_at=insert_at, extra_mask=extra_mask, summary_only=alone)
         own = tokens.shape[1] - (0 if extra_tokens is None else extra_tokens.shape[1])
         if not alone:
-            return tokens[:, :own].mean(dim=1) + zero_of(self._after_the_blocks())
+            return tokens[:, :own].mean(dim=1) + zero_of(self.parameters_after_blocks())
         return self.summary(self.vit.norm(tokens), num_patches=own - self.vit.num_prefix_tokens)
 
     def tokens(self, images: Tensor) -> Tensor:
@@ -173,7 +173,7 @@ class VisionEncoder(nn.Module):
         return normed
 
     def summary(self, tokens: Tensor, *, num_patches: int | None = None) -> Tensor:
-        """The backbone's own vector of an image: the CLS token, else what timm pools (attention, or the mean of patches).
+        """The backbone's own vector of an image: the CLS token, else what timm pools (attention, or a mean of patches).
 
         Args:
             tokens: (B, N + E, D) of :meth:`forward`; extra tokens at the end are not pooled.
@@ -243,7 +243,7 @@ class VisionEncoder(nn.Module):
             rope = rope.transpose(0, 1) if getattr(self.vit, "rope_mixed", False) else rope[:, None]
         return self.vit.norm_pre(tokens), rope
 
-    def _after_the_blocks(self) -> list[nn.Parameter]:
+    def parameters_after_blocks(self) -> list[nn.Parameter]:
         """Parameters that only the backbone's own pooling reads."""
         parts = (self.vit.norm, self.vit.fc_norm, self.vit.attn_pool)
         return [parameter for part in parts if part is not None for parameter in part.parameters()]

@@ -70,7 +70,7 @@ def download_weights(model: nn.Module, name: str, foundation: Foundation | None 
     help_text = _by_hand(f"{constants.ENDPOINT}/{repo}/resolve/main/{file}", f"{name}/{file}")
     if foundation is not None and foundation.gated:
         help_text = f"accept the terms on {constants.ENDPOINT}/{repo} and log in (HF_TOKEN), or {help_text}"
-    if constants.HF_HUB_OFFLINE or not _resolves(constants.ENDPOINT):
+    if constants.HF_HUB_OFFLINE or not hub_resolves(constants.ENDPOINT):
         raise WeightsNotFoundError(f"no network and no cached weights for {name}: {help_text}")
     try:
         return Path(hf_hub_download(repo, file))
@@ -87,7 +87,7 @@ def _by_hand(what: str, place: str) -> str:
     )
 
 
-def _resolves(endpoint: str) -> bool:
+def hub_resolves(endpoint: str) -> bool:
     """Whether the hub's host has an address, or a proxy is set that may know one."""
     from urllib.parse import urlsplit
     from urllib.request import getproxies

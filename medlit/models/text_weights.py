@@ -1,0 +1,293 @@
+"""Text models of transformers: from a folder, the hub, or at random; no head, no code of theirs, nothing unpickled."""
+
+import difflib
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+from medlit.errors import CheckpointMismatchError, ConfigurationError, WeightsNotFoundError
+from medlit.models.timm_vit import RANDOM_WEIGHTS_SEED
+from medlit.models.weights import hub_resolves
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""One of them is in a folder of transformers; of the second kind tensors alone are read."""
+
+HEADS = frozenset(
+    {
+        *("lm_head", "cls", "pooler", "score", "classifier", "qa_outputs", "generator_predictions"),
+        *("vocab_transform", "vocab_layer_norm", "vocab_projector", "position_ids", "masked_bias"),
+    }
+)
+"""Parts of names in released files that belong to heads, which no caption needs, or to buffers of older versions."""
+
+OTHER_VOCABULARY = 0.1
+"""Share of its rows by which a released table may differ from its own tokenizer: padding takes 1 % at most."""
+
+MOST_ADDED = 16
+"""Tokens that may always be added or lack, whatever the size of the table; the data add two."""
+
+SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+
+Loaded = TypeVar("Loaded")
+
+
+def random_text_model(backbone: str, *, num_tokens: int, model_args: Mapping[str, Any]) -> "PreTrainedModel":
+    """A text model with random weights that depend on nothing but its settings.
+
+    Args:
+        backbone: An architecture of transformers (``bert``, ``gpt2``, ``llama``), or what has a ``config.json``.
+        num_tokens: Rows of its embedding.
+        model_args: What differs from the configuration, by the configuration's own names.
+
+    Raises:
+        ConfigurationError: If there is no such architecture, or the settings do not suit it.
+    """
+    from transformers import AutoConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    if "vocab_size" in model_args:
+        raise ConfigurationError("text model_args: vocab_size is that of the data's tokenizer, take it out")
+    named = backbone in CONFIG_MAPPING and not Path(backbone).is_dir()
+    config = AutoConfig.for_model(backbone) if named else _read_config(backbone)
+    outside = [name for name in SPECIAL_IDS if (getattr(config, name, None) or 0) >= num_tokens]
+    _change(config, backbone, {**dict.fromkeys(outside), **model_args, "vocab_size": num_tokens})
+    with torch.random.fork_rng(devices=[]), _quiet():
+        torch.default_generator.manual_seed(RANDOM_WEIGHTS_SEED)
+        try:
+            model = _model_class(config, backbone)._from_config(
+                config, attn_implementation="sdpa", dtype=torch.float32, **_without_pooler(config, backbone)
+            )
+        except (TypeError, ValueError, AssertionError, ZeroDivisionError) as error:
+            raise ConfigurationError(f"text backbone {backbone}: transformers refuses: {_line(error)}") from error
+    return _checked(model, backbone)
+
+
+def pretrained_text_model(
+    backbone: str, *, model_args: Mapping[str, Any], low_cpu_mem: bool = True
+) -> "PreTrainedModel":
+    """A text model with its released weights, float32.
+
+    Args:
+        backbone: A local folder with ``config.json`` and weights, or a name on the Hugging Face hub, taken from the
+            local cache where it is there.
+        model_args: What differs from its configuration, as ``{attn_pdrop: 0.0}``.
+        low_cpu_mem: Map files of weights instead of reading them whole.
+
+    Raises:
+        ConfigurationError: If the settings do not suit the model.
+        WeightsNotFoundError: If there is no such folder, it holds no configuration or no weights, or the hub cannot be
+            reached; says what to do.
+        CheckpointMismatchError: If weights are missing, left over or cannot be read.
+    """
+    config = _read_config(backbone)
+    _change(config, backbone, model_args)
+    model_class = _model_class(config, backbone)
+    if Path(backbone).expanduser().is_dir() and not _holds(backbone, WEIGHT_FILES):
+        raise WeightsNotFoundError(
+            f"text backbone: {backbone} holds no weights; expected one of {', '.join(WEIGHT_FILES)} "
+            "(or set pretrained: false for random weights)"
+        )
+
+    def load(*, local: bool) -> tuple["PreTrainedModel", dict[str, Any]]:
+        """Model and what was missing or left over."""
+        loaded: tuple[PreTrainedModel, dict[str, Any]] = model_class.from_pretrained(
+            str(Path(backbone).expanduser()) if Path(backbone).expanduser().is_dir() else backbone,
+            config=config,
+            local_files_only=local,
+            trust_remote_code=False,
+            weights_only=True,
+            disable_mmap=not low_cpu_mem,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            output_loading_info=True,
+            **_without_pooler(config, backbone),
+        )
+        return loaded
+
+    with torch.random.fork_rng(devices=[]), _quiet():
+        model, report = _local_first(backbone, load)
+    left_over = [name for name in report["unexpected_keys"] if HEADS.isdisjoint(name.split("."))]
+    for what, names in (("lacks", report["missing_keys"]), ("has unknown", left_over)):
+        if names:
+            raise CheckpointMismatchError(
+                f"text backbone {backbone}: {what} {len(names)} tensors of {type(model).__name__}, "
+                f"{', '.join(sorted(names)[:3])} ...; do its config.json and model_args belong to its weights?"
+            )
+    return _checked(model, backbone)
+
+
+def grow_embedding(model: "PreTrainedModel", num_tokens: int, *, backbone: str) -> int:
+    """Add rows for tokens that the data's tokenizer was given, each the mean of the rows there are.
+
+    Args:
+        model: Changed in place.
+        num_tokens: Of the tokenizer. Fewer than rows are fine: released tables are often padded.
+        backbone: Its name, for messages.
+
+    Returns:
+        Rows that there were.
+
+    Raises:
+        ConfigurationError: If the tokenizer and the model cannot belong together.
+    """
+    table: Any = model.get_input_embeddings()
+    known = int(table.weight.shape[0])
+    if abs(num_tokens - known) > max(OTHER_VOCABULARY * known, MOST_ADDED):
+        raise ConfigurationError(
+            f"the data's tokenizer has {num_tokens} tokens, {backbone} was trained with {known}: it is another "
+            f"model's; set the data's tokenizer to {backbone}"
+        )
+    if num_tokens > known:
+        with _quiet(), torch.random.fork_rng(devices=[]):
+            table = model.resize_token_embeddings(num_tokens, mean_resizing=False)
+        with torch.no_grad():
+            table.weight[known:] = table.weight[:known].mean(dim=0)
+    return known
+
+
+def _read_config(backbone: str) -> "PreTrainedConfig":
+    """The configuration in a folder or on the hub."""
+    from transformers import AutoConfig
+
+    folder = Path(backbone).expanduser()
+    if folder.is_dir():
+        if not _holds(backbone, ("config.json",)):
+            raise WeightsNotFoundError(
+                f"text backbone: {backbone} holds no config.json; is it a folder of transformers?"
+            )
+    elif folder.is_absolute() or backbone.startswith((".", "~")) or backbone.count("/") > 1:
+        raise WeightsNotFoundError(
+            f"text backbone: there is no folder {backbone}; give one with config.json and weights, or a name on the hub"
+        )
+
+    def load(*, local: bool) -> "PreTrainedConfig":
+        """The configuration, from the local cache alone or not."""
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
+            str(folder) if folder.is_dir() else backbone, local_files_only=local, trust_remote_code=False
+        )
+        return config
+
+    return _local_first(backbone, load)
+
+
+def _local_first(backbone: str, load: Callable[..., Loaded]) -> Loaded:
+    """What ``load(local=True)`` gives, else with the network; a clear error where neither does.
+
+    Raises:
+        CheckpointMismatchError: If a folder cannot be read.
+        WeightsNotFoundError: If the hub cannot be reached or has nothing of that name.
+    """
+    from huggingface_hub import constants
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    by_hand = (
+        f"download config.json and model.safetensors (or pytorch_model.bin) from {constants.ENDPOINT}/{backbone} to a "
+        "folder and set backbone: FOLDER, or set pretrained: false and backbone: gpt2, bert or llama for random weights"
+    )
+    try:
+        return load(local=True)
+    except Exception as error:  # the readers have a dozen for a broken file, plain Exception among them
+        if Path(backbone).expanduser().is_dir():
+            raise CheckpointMismatchError(f"text backbone: {backbone} cannot be read ({_line(error)})") from error
+        near = difflib.get_close_matches(backbone, CONFIG_MAPPING, n=1)
+        near = [] if "/" in backbone or near == [backbone] else near
+        hint = f"did you mean {near[0]}? " if near else ""
+        if constants.HF_HUB_OFFLINE or not hub_resolves(constants.ENDPOINT):
+            raise WeightsNotFoundError(f"no network and no cached text model {backbone}: {hint}{by_hand}") from error
+    try:
+        return load(local=False)
+    except Exception as error:  # as above
+        raise WeightsNotFoundError(f"cannot get the text model {backbone} ({_line(error)}): {hint}{by_hand}") from error
+
+
+def _change(config: "PreTrainedConfig", backbone: str, model_args: Mapping[str, Any]) -> None:
+    """Set what differs from a configuration, and what every text tower has alike.
+
+    Raises:
+        ConfigurationError: If the configuration knows no such setting, or a value does not suit it.
+    """
+    unknown = [name for name in model_args if not hasattr(config, name)]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], list(config.to_dict()), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigurationError(
+            f"text model_args: {type(config).__name__} of {backbone} has no setting {unknown[0]!r}{hint}"
+        )
+    same = {"use_cache": False, "output_attentions": False, "output_hidden_states": False}
+    for name, value in {**model_args, **same}.items():
+        try:
+            setattr(config, name, value)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"text model_args: {name} {value!r} is refused: {_line(error)}") from error
+
+
+def _model_class(config: "PreTrainedConfig", backbone: str) -> Any:
+    """The class of the base model, without a head.
+
+    Raises:
+        ConfigurationError: If transformers has none, or it is an encoder and a decoder.
+    """
+    from transformers import MODEL_MAPPING
+
+    if config.is_encoder_decoder or type(config) not in MODEL_MAPPING:
+        raise ConfigurationError(
+            f"text backbone {backbone} is of kind {config.model_type}; needed is a causal or a bidirectional text "
+            "model (GPT-2, Llama, BERT, ...)"
+        )
+    found = MODEL_MAPPING[type(config)]
+    return found[0] if isinstance(found, tuple) else found
+
+
+def _without_pooler(config: "PreTrainedConfig", backbone: str) -> dict[str, bool]:
+    """The argument that leaves BERT's pooler out, for models that have it."""
+    known = inspect.signature(_model_class(config, backbone).__init__).parameters
+    return {"add_pooling_layer": False} if "add_pooling_layer" in known else {}
+
+
+def _checked(model: "PreTrainedModel", backbone: str) -> "PreTrainedModel":
+    """The model, where it reads token ids.
+
+    Raises:
+        ConfigurationError: If it does not.
+    """
+    if model.main_input_name != "input_ids" or not isinstance(model.get_input_embeddings(), torch.nn.Embedding):
+        raise ConfigurationError(f"text backbone {backbone}: {type(model).__name__} does not read token ids alone")
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the bars and reports of transformers: what they would say is judged here."""
+    from transformers.utils import logging as transformers_logging
+
+    logger = logging.getLogger("transformers")
+    level, bars = logger.level, transformers_logging.is_progress_bar_enabled()
+    logger.setLevel(logging.ERROR)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _holds(folder: str, names: tuple[str, ...]) -> bool:
+    return any((Path(folder).expanduser() / name).is_file() for name in names)
+
+
+def _line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
