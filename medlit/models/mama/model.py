@@ -1,6 +1,6 @@
 """MaMA: an image tower and a text tower, and the heads by which images, texts, patches and sentences are compared."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from medlit.models.adapted_backbone import adapter_settings
 from medlit.models.mama.chunks import in_chunks
 from medlit.models.mama.heads import clamped_exp, first_log_scale, local_head, unit_length, view_head
-from medlit.models.mama.settings import ImageTower, TextTower
+from medlit.models.mama.settings import ImageTower, TextTower, plain
 from medlit.models.text_encoder import TextEncoder
 from medlit.models.vision_encoder import VisionEncoder
 
@@ -76,6 +76,7 @@ class MaMAModel(nn.Module):
         self.patch_head = local_head(width, local_hidden, embed_dim)
         self.sentence_head = local_head(text_width, local_hidden, embed_dim)
         self.log_scale, self.log_local_scale = first_log_scale(), first_log_scale()
+        self.restrictions: dict[str, str] = {}  # of the checkpoints that were loaded into it, see restrictions_of
 
     def encode_images(
         self, images: Tensor, *, patches: bool = True, micro_batch_size: int | None = None
@@ -172,11 +173,16 @@ class MaMAModel(nn.Module):
         """exp(tau) of the local loss, scalar, at most 100."""
         return clamped_exp(self.log_local_scale)
 
-    def late_parameters(self) -> list[nn.Parameter]:
-        """Parameters that no loss but the late ones reads; the final norm of the image tower is among them."""
-        parts = (self.view_projection, self.patch_head, self.sentence_head)
-        heads = [parameter for part in parts for parameter in part.parameters()]
-        return [*heads, self.log_local_scale, *self.image_encoder.parameters_after_blocks()]
+    def late_parameters(self, terms: Collection[str] = ("view", "local")) -> list[nn.Parameter]:
+        """Parameters that no loss but the late ones reads; the final norm of the image tower is among the local ones.
+
+        Args:
+            terms: Of the late losses; those of the view loss, of the local loss, or both.
+        """
+        view = list(self.view_projection.parameters())
+        local = [parameter for head in (self.patch_head, self.sentence_head) for parameter in head.parameters()]
+        local += [self.log_local_scale, *self.image_encoder.parameters_after_blocks()]
+        return [*(view if "view" in terms else []), *(local if "local" in terms else [])]
 
     def trained_state(self) -> dict[str, Tensor]:
         """Tensors that training may change, by name: all but the frozen parameters of the text tower."""
@@ -215,12 +221,3 @@ class MaMAModel(nn.Module):
             "num_tokens": self.text_encoder.num_tokens,
             "fingerprint": self.text_encoder.fingerprint(),
         }
-
-
-def plain(value: Any) -> Any:
-    """A setting in the types of JSON, so that it is the same after it was written and read."""
-    if isinstance(value, dict):
-        return {str(name): plain(item) for name, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [plain(item) for item in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
