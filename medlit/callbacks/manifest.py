@@ -39,10 +39,10 @@ class RunManifest(Callback):
     """Writes ``manifest.json`` into the run folder when a stage starts, and completes it when the stage ends.
 
     The top level tells of the run that made the folder: versions, platform, commit, seed, command, data and split
-    hashes, whether the data are synthetic, why weights made from them must not be shared (``restrictions``), class
-    names, modalities, foundation, numbers of parameters. ``stages`` has a record of the last fit, test and predict in
-    the folder: its command, times, status, data hashes and checkpoint. At the start of training the global batch is
-    printed.
+    hashes, whether the data are synthetic, how many labels train (``training_counts``), why weights made from them must
+    not be shared (``restrictions``), class names, modalities, foundation, numbers of parameters. ``stages`` has a
+    record of the last fit, test and predict in the folder: its command, times, status, data hashes and checkpoint. At
+    the start of training the global batch is printed.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -123,6 +123,8 @@ def describe_run(trainer: Trainer, task: LightningModule) -> dict[str, Any]:
     synthetic = getattr(getattr(trainer, "datamodule", None), "synthetic", None)
     if synthetic is not None:
         record["synthetic"] = bool(synthetic)
+    if counts := getattr(getattr(trainer, "datamodule", None), "training_counts", None):
+        record["training_counts"] = counts
     if restrictions := restrictions_of_run(task):
         record["restrictions"] = restrictions
     if isinstance(task, EvaluationTask):
