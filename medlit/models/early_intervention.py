@@ -12,7 +12,7 @@ from medlit.errors import ConfigurationError
 from medlit.models.adapted_backbone import DEFAULT_ADAPTER, AdaptedBackbone
 from medlit.models.base import AdaptedClassifier
 from medlit.models.pooling import case_images, masked_max, masked_mean, zero_absent
-from medlit.models.vision_encoder import VisionEncoder
+from medlit.models.vision_encoder import Pooling, VisionEncoder
 from medlit.precision import autocast_off
 
 PROJECTOR_WIDTH = 384
@@ -52,14 +52,16 @@ class EarlyInterventionClassifier(AdaptedClassifier):
         backbone: The frozen vision transformer, shared by all passes: timm's name, or one of docs/foundation_models.md,
             as ``retfound_cfp``.
         pretrained: Take the released weights from the hub (or its local cache).
-        weights: A local file or folder of foundation weights instead.
+        weights: A local file or folder of foundation weights instead, or a checkpoint of a MaMA run.
         model_args: Further arguments of the timm model.
         adapter: Adapters of each pass, any configuration of PEFT; null: none (linear probe, or full fine-tuning).
         train_backbone: Train the backbone's own weights, one encoder by all passes; needs ``adapter: null``.
         intervene_at: Block before which the intervention tokens join, 0 to depth - 1; negative: counted from the end.
         pad: Pad images to a multiple of the patch size.
-        image_mean: RGB mean to normalise by; null: the backbone's own.
+        image_mean: RGB mean to normalise by; null: the backbone's own, or the MaMA run's.
         image_std: RGB standard deviation, likewise.
+        pooling: ``backbone``: an image is the backbone's own summary; ``mean_tokens``: the mean of all its tokens
+            before the final norm, as MaMA pools.
         gradient_checkpointing: Recompute blocks in the backward pass to save memory.
 
     Raises:
@@ -83,6 +85,7 @@ class EarlyInterventionClassifier(AdaptedClassifier):
         pad: bool = False,
         image_mean: Sequence[float] | None = None,
         image_std: Sequence[float] | None = None,
+        pooling: Pooling = "backbone",
         gradient_checkpointing: bool = False,
     ) -> None:
         encoder = VisionEncoder(
@@ -94,6 +97,7 @@ class EarlyInterventionClassifier(AdaptedClassifier):
             pad=pad,
             image_mean=image_mean,
             image_std=image_std,
+            pooling=pooling,
             gradient_checkpointing=gradient_checkpointing,
         )
         _check(modalities, intervene_at, encoder.depth)

@@ -241,3 +241,16 @@ FOUNDATIONS: Mapping[str, Foundation] = {
     ),
 }
 """By the name that ``backbone:`` takes; docs/foundation_models.md tells more of each."""
+
+
+def architecture_of(backbone: str, model_args: Mapping[str, Any] | None) -> tuple[str, dict[str, Any]]:
+    """Timm's name of what computes a backbone, with its tag where one was given, and all arguments of it.
+
+    Args:
+        backbone: timm's name or one of :data:`FOUNDATIONS`.
+        model_args: Further arguments.
+    """
+    foundation = FOUNDATIONS.get(backbone)
+    if foundation is None:
+        return backbone, dict(model_args or {})
+    return foundation.architecture, {**foundation.model_args, **(model_args or {})}

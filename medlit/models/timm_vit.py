@@ -35,9 +35,7 @@ def create_vit(backbone: str, arguments: dict[str, Any]) -> Any:
             "(timm's VisionTransformer and Eva: CLIP, DINOv2, DINOv3, EVA-02, MAE, SigLIP)"
         )
     if not isinstance(model.patch_drop or nn.Identity(), nn.Identity):
-        raise ConfigurationError(
-            f"backbone {backbone}: patch_drop_rate is not supported, every patch is read"
-        )
+        raise ConfigurationError(f"backbone {backbone}: patch_drop_rate is not supported, every patch is read")
     return model
 
 

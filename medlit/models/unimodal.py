@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from medlit.errors import ConfigurationError
 from medlit.models.adapted_backbone import DEFAULT_ADAPTER, AdaptedBackbone
 from medlit.models.base import AdaptedClassifier
-from medlit.models.pooling import case_images, masked_max
-from medlit.models.vision_encoder import VisionEncoder
+from medlit.models.pooling import case_images, masked_max, masked_mean
+from medlit.models.vision_encoder import Pooling, VisionEncoder
 
 PASS = "unimodal"
 """Name of the one pass through the backbone."""
@@ -35,13 +35,15 @@ class UnimodalClassifier(AdaptedClassifier):
         variables: Names of the clinical variables, where those are the modality.
         backbone: The vision transformer: timm's name, or one of docs/foundation_models.md, as ``retfound_cfp``.
         pretrained: Take the released weights from the hub (or its local cache).
-        weights: A local file or folder of foundation weights instead.
+        weights: A local file or folder of foundation weights instead, or a checkpoint of a MaMA run.
         model_args: Further arguments of the timm model.
         adapter: Any configuration of PEFT; null: no adapter (linear probe, or full fine-tuning).
         train_backbone: Train the backbone's own weights; needs ``adapter: null``.
         pad: Pad images to a multiple of the patch size.
-        image_mean: RGB mean to normalise by; null: the backbone's own.
+        image_mean: RGB mean to normalise by; null: the backbone's own, or the MaMA run's.
         image_std: RGB standard deviation, likewise.
+        pooling: ``backbone``: an image is the backbone's own summary; ``mean_tokens``: the mean of all its tokens
+            before the final norm, as MaMA pools.
         gradient_checkpointing: Recompute blocks in the backward pass to save memory.
 
     Raises:
@@ -64,6 +66,7 @@ class UnimodalClassifier(AdaptedClassifier):
         pad: bool = False,
         image_mean: Sequence[float] | None = None,
         image_std: Sequence[float] | None = None,
+        pooling: Pooling = "backbone",
         gradient_checkpointing: bool = False,
     ) -> None:
         if len(modalities) != 1:
@@ -79,6 +82,7 @@ class UnimodalClassifier(AdaptedClassifier):
             pad=pad,
             image_mean=image_mean,
             image_std=image_std,
+            pooling=pooling,
             gradient_checkpointing=gradient_checkpointing,
         )
         super().__init__(
@@ -107,7 +111,23 @@ class UnimodalClassifier(AdaptedClassifier):
         Raises:
             ValueError: If a case has no image of the modality.
         """
+        embeddings, mask = self._embed(images, image_mask)
+        return UnimodalOutput(logits=masked_max(self.head(embeddings), mask))
+
+    def features(self, images: dict[str, Tensor], image_mask: dict[str, Tensor] | None = None) -> Tensor:
+        """One vector of each case, (B, D): the mean over its images of what the head reads.
+
+        Args:
+            images: As in :meth:`forward`.
+            image_mask: Likewise.
+
+        Raises:
+            ValueError: If a case has no image of the modality.
+        """
+        return masked_mean(*self._embed(images, image_mask))
+
+    def _embed(self, images: dict[str, Tensor], image_mask: dict[str, Tensor] | None) -> tuple[Tensor, Tensor | None]:
+        """Each image as a vector, (B, I, D), and which images are real, (B, I); None: all."""
         [modality] = self.modalities
         mask = case_images(images, image_mask, self.modalities).masks[modality]
-        scores = self.head(self.backbone(images[modality], adapter=PASS, image_mask=mask))  # (B, I, C)
-        return UnimodalOutput(logits=masked_max(scores, mask))
+        return self.backbone(images[modality], adapter=PASS, image_mask=mask), mask

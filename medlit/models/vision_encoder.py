@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from medlit.errors import ConfigurationError
-from medlit.models.foundations import FOUNDATIONS
+from medlit.models.foundations import FOUNDATIONS, architecture_of
+from medlit.models.mama.transfer import read_mama_run
 from medlit.models.timm_vit import (
     attention_mask,
     cls_after,
@@ -79,10 +80,9 @@ class VisionEncoder(nn.Module):
         super().__init__()
         require_known(backbone)
         foundation = FOUNDATIONS.get(backbone)
-        architecture = backbone if foundation is None else foundation.architecture
         if "img_size" in (model_args or {}):
             raise ConfigurationError("model_args: img_size is the data's, set it there")
-        arguments = {**({} if foundation is None else foundation.model_args), **(model_args or {})}
+        architecture, arguments = architecture_of(backbone, model_args)
         patch_size = patch_size_of(architecture, arguments)
         self.padding = padding_for(img_size, patch_size, pad=pad)
         self.img_size = img_size
@@ -94,16 +94,22 @@ class VisionEncoder(nn.Module):
         self.vit = create_vit(architecture, {**arguments, "img_size": img_size + self.padding})
         self.reads_cls = self.vit.attn_pool is None and self.vit.cls_token is not None and wants_cls(arguments)
         self.width: int = self.vit.num_features
+        file = None if weights is None else find_weights(weights)
+        run = None if file is None else read_mama_run(file)
+        self.restrictions: dict[str, str] = {} if run is None else run.restrictions
         own = vars(foundation) if foundation is not None else self.vit.pretrained_cfg
+        if run is not None:
+            run.load(self.vit, backbone, model_args)
+            own = {"mean": run.image_mean, "std": run.image_std}
+        elif file is not None:
+            load_foundation_weights(self.vit, file, foundation)
+        elif pretrained:
+            load_foundation_weights(self.vit, download_weights(self.vit, backbone, foundation), foundation)
         for name, given in (("mean", image_mean), ("std", image_std)):
             values = tuple(own[name] if given is None else given)
             if len(values) != 3 or (name == "std" and not all(value > 0 for value in values)):
                 raise ConfigurationError(f"image_{name}: three numbers are needed, of a std positive ones, got {given}")
             self.register_buffer(name, torch.tensor(values).float().view(1, 3, 1, 1), persistent=False)
-        if weights is not None:
-            load_foundation_weights(self.vit, find_weights(weights), foundation)
-        elif pretrained:
-            load_foundation_weights(self.vit, download_weights(self.vit, backbone, foundation), foundation)
 
     def forward(
         self,

@@ -16,6 +16,9 @@ from medlit.models.foundations import FOUNDATIONS, Foundation
 WEIGHT_FILES = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
 """Names under which the hub and its mirrors keep the weights of one model, in the order of preference."""
 
+LISTED = 10
+"""Most names of missing or unknown tensors in a message."""
+
 
 def find_weights(weights: str | Path) -> Path:
     """The file behind ``weights``: itself, or the one weight file of a folder (a downloaded snapshot of the hub).
@@ -102,21 +105,37 @@ def hub_resolves(endpoint: str) -> bool:
 
 
 def load_foundation_weights(model: nn.Module, path: Path, foundation: Foundation | None = None) -> None:
-    """Load a checkpoint of the foundation model's own kind into a timm model, converted by timm's filter.
-
-    Position embeddings are resampled to the model's image size; classifier heads (``head.*``) are left aside, and of
-    the field's models what :attr:`Foundation.leftovers` lists. Files are read without unpickling objects.
+    """Load a checkpoint of the foundation model's own kind into a timm model, see :func:`load_tensors`.
 
     Args:
         model: A timm ViT built with ``num_classes=0``.
-        path: ``.safetensors`` or a PyTorch file of tensors.
+        path: ``.safetensors`` or a PyTorch file of tensors; read without unpickling objects.
         foundation: Whose names the file has; None: a format that timm knows.
 
     Raises:
         CheckpointMismatchError: If the file is no checkpoint, or tensors are missing, left over or of another shape.
     """
+    load_tensors(model, read_tensors(path), source=str(path), foundation=foundation)
+
+
+def load_tensors(
+    model: nn.Module, state: dict[str, Tensor], *, source: str, foundation: Foundation | None = None
+) -> None:
+    """Load tensors into a timm model, converted by timm's filter.
+
+    Position embeddings are resampled to the model's image size; classifier heads (``head.*``) are left aside, and of
+    the field's models what :attr:`Foundation.leftovers` lists.
+
+    Args:
+        model: A timm ViT built with ``num_classes=0``.
+        state: Tensors by name.
+        source: The file, for messages.
+        foundation: Whose names these are; None: a format that timm knows.
+
+    Raises:
+        CheckpointMismatchError: If tensors are missing, left over or of another shape.
+    """
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
-    state = read_tensors(path)
     try:
         state = state if foundation is None else foundation.convert(state)
         state = convert(state, model) if convert is not None else state
@@ -126,14 +145,16 @@ def load_foundation_weights(model: nn.Module, path: Path, foundation: Foundation
     except (RuntimeError, KeyError, AttributeError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()
         detail = reason[-1].strip() if reason else type(error).__name__
-        raise CheckpointMismatchError(f"{path}: does not fit {type(model).__name__}: {detail}") from error
+        raise CheckpointMismatchError(f"{source}: does not fit {type(model).__name__}: {detail}") from error
     pooled = " (tuned on the mean of its patches; model_args: {global_pool: avg} reads it so)"
-    for what, names in (("lacks", missing), ("has unknown", unexpected)):
-        if names:
-            hint = pooled if "norm.weight" in missing and "fc_norm.weight" in unexpected else ""
-            raise CheckpointMismatchError(
-                f"{path}: {what} {len(names)} tensors of the backbone, {', '.join(names[:3])} ...{hint}"
-            )
+    hint = pooled if "norm.weight" in missing and "fc_norm.weight" in unexpected else ""
+    wrong = [
+        f"{what} {len(names)} tensors of the backbone: {', '.join(names[:LISTED])}{' ...' * (len(names) > LISTED)}"
+        for what, names in (("lacks", missing), ("has unknown", unexpected))
+        if names
+    ]
+    if wrong:
+        raise CheckpointMismatchError(f"{source}: {'; '.join(wrong)}{hint}")
 
 
 def _with_norm_after_pooling(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from medlit.errors import ConfigurationError
 from medlit.models.adapted_backbone import DEFAULT_ADAPTER, AdaptedBackbone
 from medlit.models.base import AdaptedClassifier
 from medlit.models.pooling import CaseImages, case_images, masked_mean
-from medlit.models.vision_encoder import VisionEncoder
+from medlit.models.vision_encoder import Pooling, VisionEncoder
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,15 @@ class FusionClassifier(AdaptedClassifier, ABC):
         backbone: The vision transformer, shared by the passes of all modalities: timm's name, or one of
             docs/foundation_models.md, as ``retfound_cfp``.
         pretrained: Take the released weights from the hub (or its local cache).
-        weights: A local file or folder of foundation weights instead.
+        weights: A local file or folder of foundation weights instead, or a checkpoint of a MaMA run.
         model_args: Further arguments of the timm model.
         adapter: Adapters of each pass, any configuration of PEFT; null: none (linear probe, or full fine-tuning).
         train_backbone: Train the backbone's own weights, one encoder by all passes; needs ``adapter: null``.
         pad: Pad images to a multiple of the patch size.
-        image_mean: RGB mean to normalise by; null: the backbone's own.
+        image_mean: RGB mean to normalise by; null: the backbone's own, or the MaMA run's.
         image_std: RGB standard deviation, likewise.
+        pooling: ``backbone``: an image is the backbone's own summary; ``mean_tokens``: the mean of all its tokens
+            before the final norm, as MaMA pools.
         gradient_checkpointing: Recompute blocks in the backward pass to save memory.
 
     Raises:
@@ -73,6 +75,7 @@ class FusionClassifier(AdaptedClassifier, ABC):
         pad: bool = False,
         image_mean: Sequence[float] | None = None,
         image_std: Sequence[float] | None = None,
+        pooling: Pooling = "backbone",
         gradient_checkpointing: bool = False,
     ) -> None:
         if len(modalities) < 2 or len(set(modalities)) < len(modalities):
@@ -86,6 +89,7 @@ class FusionClassifier(AdaptedClassifier, ABC):
             pad=pad,
             image_mean=image_mean,
             image_std=image_std,
+            pooling=pooling,
             gradient_checkpointing=gradient_checkpointing,
         )
         super().__init__(

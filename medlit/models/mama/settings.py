@@ -58,3 +58,12 @@ class TextTower:
     train_new_tokens: bool = False
     gradient_checkpointing: bool = False
     low_cpu_mem: bool = True
+
+
+def plain(value: Any) -> Any:
+    """A setting in the types of JSON, so that it is the same after it was written and read."""
+    if isinstance(value, dict):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
