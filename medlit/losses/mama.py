@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from medlit.collectives import counts_of_processes
+from medlit.collectives import counts_of_processes, world_size
 from medlit.errors import ConfigurationError
 from medlit.losses.clip import clip_loss
 from medlit.losses.gather import gather_rows
@@ -161,6 +161,10 @@ class MaMALoss(nn.Module):
         return clip_loss(second[entering], rows.text[entering], scale, groups=groups)
 
 
+_GATHERED = {"image_text": ("image", "text"), "second_image_text": ("second_image",), "view": ("view", "second_view")}
+"""What all processes share of each term, besides the scores of the local loss."""
+
+
 def _there(tensor: Tensor | None, name: str, term: str) -> Tensor:
     """The tensor, refused if absent."""
     if tensor is None:
@@ -170,16 +174,15 @@ def _there(tensor: Tensor | None, name: str, term: str) -> Tensor:
 
 def _global_rows(embeddings: MaMAEmbeddings, late_terms: tuple[str, ...], *, gather: bool) -> MaMAEmbeddings:
     """The rows (not patches and sentences) of all processes, as far as the terms need them."""
-    if not gather:
+    if not gather or world_size() == 1:
         return embeddings
-    names = ["image", "text"]
-    if "second_image_text" in late_terms:
-        names += ["second_image"]
-    if "view" in late_terms:
-        names += ["view", "second_view"]
-    parts = [_there(getattr(embeddings, name), name, "gathered over processes") for name in names]
+    parts = {
+        name: _there(getattr(embeddings, name), name, term)
+        for term in ("image_text", *late_terms)
+        for name in _GATHERED.get(term, ())
+    }
     (counts,) = counts_of_processes([len(embeddings.image)], embeddings.image.device)
-    floats = gather_rows(torch.cat([at_least_float32(part) for part in parts], dim=1), counts)
+    floats = gather_rows(torch.cat([at_least_float32(part) for part in parts.values()], dim=1), counts)
     integers = gather_rows(torch.stack([embeddings.same_breast.long(), embeddings.caption_id], dim=1), counts)
-    gathered = dict(zip(names, floats.split([part.shape[1] for part in parts], dim=1), strict=True))
+    gathered = dict(zip(parts, floats.split([part.shape[1] for part in parts.values()], dim=1), strict=True))
     return MaMAEmbeddings(**gathered, same_breast=integers[:, 0].bool(), caption_id=integers[:, 1])
