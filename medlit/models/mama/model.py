@@ -77,6 +77,7 @@ class MaMAModel(nn.Module):
         self.sentence_head = local_head(text_width, local_hidden, embed_dim)
         self.log_scale, self.log_local_scale = first_log_scale(), first_log_scale()
         self.restrictions: dict[str, str] = {}  # of a checkpoint that was loaded into it, see restrictions_of
+
     def encode_images(
         self, images: Tensor, *, patches: bool = True, micro_batch_size: int | None = None
     ) -> ImageFeatures:
