@@ -4,6 +4,7 @@ from medlit.tasks.classification import ClassificationTask
 from medlit.tasks.early_intervention import EarlyInterventionTask
 from medlit.tasks.evaluation import EvaluationTask
 from medlit.tasks.fusion import FusionTask
+from medlit.tasks.mama import MaMATask
 from medlit.tasks.results import CaseResults
 from medlit.tasks.schedules import PaperCyclicLR, WarmupCosineLR
 from medlit.tasks.unimodal import UnimodalTask
@@ -14,6 +15,7 @@ __all__ = [
     "EarlyInterventionTask",
     "EvaluationTask",
     "FusionTask",
+    "MaMATask",
     "PaperCyclicLR",
     "UnimodalTask",
     "WarmupCosineLR",

@@ -3,22 +3,23 @@
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, cast
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerConfig, OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import AdamW
 
 from data_modules.batch import ClassificationBatch
 from medlit.checkpoint import TASK_PREFIX, checkpoint_info, restore, trainable_state, unpack
 from medlit.errors import ConfigurationError
 from medlit.models.base import AdaptedClassifier
-from medlit.tasks.checks import blame, folds_of, refuse_non_finite_loss, restrictions_of_run
+from medlit.tasks.checks import folds_of, refuse_non_finite_loss, restrictions_of_run
 from medlit.tasks.evaluation import EvaluationTask
 from medlit.tasks.fidelity import Fidelity, validate_before_training
 from medlit.tasks.results import CaseResults, rows_of
-from medlit.tasks.schedules import scheduler_config
+from medlit.tasks.schedules import optimizers
 from medlit.tasks.subsets import subset_answers
 
 ModelFactory = Callable[[list[str], int, int], AdaptedClassifier]
@@ -128,17 +129,8 @@ class ClassificationTask(EvaluationTask):
 
     def configure_optimizers(self) -> OptimizerConfig | OptimizerLRSchedulerConfig:
         """The optimizer of the trainable parameters, and its schedule."""
-        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        if not trainable:
-            raise ConfigurationError("no parameter is trainable; give the model an adapter or a head")
-        with blame("optimizer"):
-            make = self._make_optimizer
-            optimizer: Optimizer = make(trainable) if make else AdamW(trainable, lr=1e-4)
-        if self._make_scheduler is None:
-            return {"optimizer": optimizer}
-        with blame("scheduler"):
-            schedule = scheduler_config(self._make_scheduler(optimizer), interval=self._scheduler_interval)
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        make = self._make_optimizer or partial(AdamW, lr=1e-4)
+        return optimizers(self, make, self._make_scheduler, interval=self._scheduler_interval)
 
     def training_step(self, batch: ClassificationBatch, batch_idx: int) -> Tensor:
         """The weighted loss of a batch, a scalar."""

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from medlit.metrics import classification_metrics
+from medlit.models.mama.zero_shot import class_scores
 from medlit.tasks.results import gather_objects
 
 HASH_SEED = 0
@@ -125,3 +127,24 @@ def whole_set(shares: Sequence[Sequence[PairBatch]]) -> PairSet | None:
         image=torch.cat([batch.image for batch in whole]),
         label=torch.cat([batch.label for batch in whole]),
     )
+
+
+def zero_shot_figures(pairs: PairSet, captions: Tensor, label: Tensor, *, scale: float) -> dict[str, float]:
+    """How well the images of a set are told by the nearest class; of classes that captions stand for.
+
+    Args:
+        pairs: N images with their labels; those of other classes, and of unknown ones, are left out.
+        captions: (1, K, E), embeddings of what classes would be called.
+        label: (K,) int64, the class of each.
+        scale: exp(tau).
+
+    Returns:
+        ``zero_shot_auroc`` and ``zero_shot_balanced_accuracy``; nothing where no image has such a class.
+    """
+    classes, place = label.unique(return_inverse=True)
+    known = torch.isin(pairs.label, classes)
+    if not bool(known.any()):
+        return {}
+    logits = class_scores(pairs.image[known], captions, place, num_classes=len(classes), scale=scale)
+    figures = classification_metrics(logits, torch.searchsorted(classes, pairs.label[known]))
+    return {f"zero_shot_{name}": figures[name] for name in ("auroc", "balanced_accuracy")}

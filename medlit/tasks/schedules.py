@@ -4,12 +4,13 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
-from lightning.pytorch.utilities.types import LRSchedulerConfigType
-from torch import Tensor
+from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerConfig, OptimizerLRSchedulerConfig
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, ReduceLROnPlateau
 
 from medlit.errors import ConfigurationError
+from medlit.tasks.checks import blame
 
 SchedulerFactory = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
 
@@ -127,6 +128,35 @@ class WarmupCosineLR(LRScheduler):
             share = (1 + math.cos(math.pi * (step - self.warmup_steps) / (self.total_steps - self.warmup_steps))) / 2
         # Weighed so that both ends come out without rounding.
         return [share * lr + (1 - share) * self.min_lr for lr in self.base_lrs]
+
+
+def optimizers(
+    task: nn.Module,
+    optimizer: Callable[[list[nn.Parameter]], Optimizer],
+    scheduler: SchedulerFactory | None,
+    *,
+    interval: Literal["step", "epoch"],
+) -> OptimizerConfig | OptimizerLRSchedulerConfig:
+    """What a task configures: the optimizer of its trainable parameters, and its schedule.
+
+    Args:
+        task: Whose parameters are trained.
+        optimizer: Makes the optimizer.
+        scheduler: Makes the schedule; None: constant.
+        interval: Whether the schedule counts steps or epochs.
+
+    Raises:
+        ConfigurationError: If nothing is trainable, or one of the two refuses its arguments.
+    """
+    trainable = [parameter for parameter in task.parameters() if parameter.requires_grad]
+    if not trainable:
+        raise ConfigurationError("no parameter is trainable; give the model an adapter or a head")
+    with blame("optimizer"):
+        made = optimizer(trainable)
+    if scheduler is None:
+        return {"optimizer": made}
+    with blame("scheduler"):
+        return {"optimizer": made, "lr_scheduler": scheduler_config(scheduler(made), interval=interval)}
 
 
 def scheduler_config(
