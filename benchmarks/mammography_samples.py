@@ -17,8 +17,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from data_modules.mammography.captioned import CaptionedCases
 from data_modules.mammography.captions import Captioner, MetadataTable
-from data_modules.mammography.image_text import CaptionedCases, ImageTextDataset, PairSettings
+from data_modules.mammography.image_text import ImageTextDataset, PairSettings
 from data_modules.mammography.samples import SCHEMA
 from data_modules.mammography.selection import make_cases
 from data_modules.mammography.tokens import CaptionTokenizer, load_tokenizer, tokenise

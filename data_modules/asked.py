@@ -12,8 +12,6 @@ from data_modules.transforms import SeededTransform
 class AskedByTasks(ABC):
     """The part of a DataModule that tasks read, or set before the loaders are made."""
 
-    num_tokens: int | None = None
-    """Tokens that the tokenizer of the batches' text knows, added ones included; None where there is no text."""
     sharing_terms: str | None = None
     """Why weights made from these data must not be shared; None: nothing forbids it, or they are a look-alike's."""
     skip_images: Container[str] = frozenset()
@@ -26,6 +24,16 @@ class AskedByTasks(ABC):
     modality_dropout: float
     _train_transform: SeededTransform
     _eval_transform: SeededTransform
+
+    @property
+    def num_tokens(self) -> int | None:
+        """Tokens that the tokenizer of the batches' text knows, added ones included; None where there is no text."""
+        return None
+
+    @property
+    def tokenizer_settings(self) -> dict[str, str | int] | None:
+        """``source``, ``separator`` and ``max_tokens`` of the batches' text; None where there is none."""
+        return None
 
     @property
     def positive_class(self) -> int | None:

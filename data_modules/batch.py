@@ -1,5 +1,6 @@
 """The contract between DataModules and tasks: what one sample and one batch hold."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 if TYPE_CHECKING:  # the audits and look-alikes, which need no torch, read the names below
@@ -49,6 +50,8 @@ class ClassificationSample(TypedDict):
     strata: NotRequired[dict[str, str]]
     """Groups that are also judged by themselves, by what tells them apart: ``{"site": "1"}``; missing where the set
     has none."""
+    class_captions: NotRequired[Sequence[Sequence[Sequence[str]]]]
+    """What each class would be called of this very case: wordings of captions of sentences; where asked for."""
 
 
 class ClassificationBatch(TypedDict):
@@ -71,6 +74,8 @@ class ClassificationBatch(TypedDict):
     """B values by what tells groups apart that are also judged by themselves; missing where the set has none."""
     class_text: NotRequired[dict[str, ClassText]]
     """``PLAIN``, and ``WITH_METADATA`` where asked for; missing where the data were not asked for text."""
+    cut_captions: NotRequired[int]
+    """Cases whose ``WITH_METADATA`` captions were too long and lost sentences about the case; with those alone."""
 
 
 class ImageTextSample(TypedDict):

@@ -5,16 +5,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from lightning.pytorch.utilities import rank_zero_info
-
 from data_modules.base import ClassificationDataModule, PredictSplit
 from data_modules.cases import Case
 from data_modules.dataset import SampleDataset
-from data_modules.errors import DatasetNotFoundError, DataSettingsError, nearest
+from data_modules.errors import DatasetNotFoundError, DataSettingsError
 from data_modules.folds import fold_sources
 from data_modules.mammography.cases import CaseTable, keep_with
+from data_modules.mammography.class_text import ClassTextSettings
+from data_modules.mammography.counted import CountsLabels
 from data_modules.mammography.dataset import ImagesPerView, MammogramDataset
-from data_modules.mammography.judged import JudgedByTarget
+from data_modules.mammography.left_out import CountsLeftOut
 from data_modules.mammography.pixels import Aspect
 from data_modules.mammography.prepare.settings import PreparationSettings
 from data_modules.mammography.prepared import DESCRIPTION, MANIFEST, open_prepared
@@ -29,6 +29,7 @@ from data_modules.mammography.selection import (
     make_cases,
 )
 from data_modules.mammography.split import Label, label_fraction
+from data_modules.mammography.text import TextOfSet
 from data_modules.mammography.transforms import mama_augmentation
 from data_modules.presence import Name
 from data_modules.splits import SPLITS, Split
@@ -43,7 +44,7 @@ LEVELS: Mapping[Level, tuple[str, ...]] = {"image": (MAMMOGRAM,), "breast": VIEW
 """Modalities by level."""
 
 
-class MammographyDataModule(JudgedByTarget, ClassificationDataModule):
+class MammographyDataModule(TextOfSet, CountsLabels, CountsLeftOut, ClassificationDataModule):
     """A prepared set of mammograms: its subclass names the set and reads its tables, all else is here.
 
     After ``setup``, ``left_out`` says how many images are in no split, by reason; the log says it too. The splits are
@@ -56,6 +57,7 @@ class MammographyDataModule(JudgedByTarget, ClassificationDataModule):
         level: A case is an ``image`` (one modality, ``mammogram``), or a ``breast`` of an exam (the modalities ``CC``
             and ``MLO``).
         modalities: Those to read; None takes all of the level.
+        class_text: How classes are put into words, for zero-shot classification of images; None: they are not.
         preparation: How the folder has to be prepared; None is the default of ``medlit data prepare``. A folder that
             was prepared otherwise is refused.
         images_per_view: Of a breast with several images of a view, ``one`` (training draws it, evaluation takes the
@@ -97,6 +99,7 @@ class MammographyDataModule(JudgedByTarget, ClassificationDataModule):
         target: Label,
         level: Level,
         modalities: Sequence[str] | None,
+        class_text: ClassTextSettings | None,
         preparation: PreparationSettings | None,
         images_per_view: ImagesPerView,
         aspect: Aspect,
@@ -127,6 +130,8 @@ class MammographyDataModule(JudgedByTarget, ClassificationDataModule):
         self.known_modalities = LEVELS[level]
         self.target = target
         self.level = level
+        self.class_text = class_text
+        self._check_text()
         self.preparation = PreparationSettings() if preparation is None else preparation
         self.images_per_view: ImagesPerView = images_per_view
         self.aspect: Aspect = aspect
@@ -174,7 +179,8 @@ class MammographyDataModule(JudgedByTarget, ClassificationDataModule):
 
     def cases_of(self, frame: "pl.DataFrame") -> CaseTable:
         """Cases of the rows of a sample table."""
-        return make_cases(frame, root=str(self.root), label=self.target, level=self.level, strata=self.strata)
+        cases = make_cases(frame, root=str(self.root), label=self.target, level=self.level, strata=self.strata)
+        return self.with_metadata(cases, frame)
 
     # What the base class asks.
 
@@ -216,6 +222,7 @@ class MammographyDataModule(JudgedByTarget, ClassificationDataModule):
             training=training,
             images_per_view=self.images_per_view,
             aspect=self.aspect,
+            writer=None if training else self.class_writer,
         )
 
     def shown(self, frame: "pl.DataFrame") -> "pl.DataFrame":
@@ -233,7 +240,10 @@ class MammographyDataModule(JudgedByTarget, ClassificationDataModule):
     ) -> tuple[dict[Split, Sequence[Case]], Mapping[Split, str]]:
         """The splits; they were cut by patient, so that nothing has to be looked for in two of them."""
         splits = self.read_splits(SPLITS if labelled else needed, labelled=labelled)
-        return self._keep_present(splits), self.split_sources()
+        kept = self._keep_present(splits)
+        if labelled:
+            self.say_training(kept["train"], name=self.name)
+        return kept, self.split_sources()
 
     def _keep_present(self, splits: Mapping[Name, Sequence[Case]]) -> dict[Name, Sequence[Case]]:
         kept: dict[Name, Sequence[Case]] = {
@@ -282,15 +292,3 @@ class MammographyDataModule(JudgedByTarget, ClassificationDataModule):
         kept = label_fraction(frame, fraction=self.label_fraction, label=self.target, seed=self.fraction_seed)
         self._count(f"beyond label_fraction {self.label_fraction:g}", len(frame) - len(kept))
         return kept
-
-    def _count(self, reason: str, count: int) -> None:
-        if count:
-            self.left_out[reason] = self.left_out.get(reason, 0) + count
-
-    def _say(self, what: str, counts: Mapping[str, int]) -> None:
-        told = "; ".join(f"{reason}: {count:,}" for reason, count in counts.items())
-        rank_zero_info("%s: %s: %s", self.name, what, told or "nothing")
-
-    def _check_choice(self, setting: str, value: str, allowed: Sequence[str]) -> None:
-        if value not in allowed:
-            raise DataSettingsError(f"{self.name}: unknown {setting} {value!r}; {nearest(str(value), allowed)}")

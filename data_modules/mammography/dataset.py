@@ -1,14 +1,18 @@
 """Cases of mammograms as samples: prepared images read, shown one or all of a view."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
+from data_modules.batch import ClassificationBatch, ClassificationSample
 from data_modules.cases import Case
 from data_modules.dataset import CaseDataset
 from data_modules.images import Pixels
+from data_modules.mammography.captioned import CaptionedCases
+from data_modules.mammography.class_text import ClassTextCollate, ClassWriter
 from data_modules.mammography.pixels import Aspect, as_picture, read_prepared
+from data_modules.sampling import Request
 from data_modules.transforms import SeededTransform
 
 ImagesPerView = Literal["one", "all"]
@@ -24,6 +28,8 @@ class MammogramDataset(CaseDataset):
         training: Whether one image of a view is drawn at random instead of taking the first.
         images_per_view: Of a breast with several images of a view, one or all.
         aspect: Whether images are padded to a square before the transform, or distorted by it.
+        writer: Of the captions of classes, that batches carry; of ``CaptionedCases`` also with their metadata. None:
+            batches carry none.
     """
 
     def __init__(
@@ -35,10 +41,25 @@ class MammogramDataset(CaseDataset):
         training: bool = False,
         images_per_view: ImagesPerView = "one",
         aspect: Aspect = "keep",
+        writer: ClassWriter | None = None,
     ) -> None:
         super().__init__(cases, modalities=modalities, transform=transform, training=training)
         self.images_per_view = images_per_view
         self.aspect: Aspect = aspect
+        self.writer = writer
+
+    @property
+    def collate(self) -> Callable[[Sequence[ClassificationSample]], ClassificationBatch]:
+        """Stacks; where there is text of classes, also tokenises."""
+        return super().collate if self.writer is None else ClassTextCollate(super().collate, self.writer)
+
+    def __getitem__(self, request: int | Request) -> ClassificationSample:
+        """One sample, a function of the request alone, see `CaseDataset`; with captions of its own where asked for."""
+        sample = super().__getitem__(request)
+        if self.writer is not None and isinstance(self.cases, CaptionedCases):
+            index = request if isinstance(request, int) else request[0]
+            sample["class_captions"] = self.writer.captions(self.cases.metadata.row(index))
+        return sample
 
     def image_settings(self) -> dict[str, Any]:
         """See `CaseDataset.image_settings`."""

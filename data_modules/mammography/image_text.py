@@ -1,6 +1,5 @@
 """Samples of image-text pretraining: an image, a second view, a caption; functions of the sampler's request alone."""
 
-import functools
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,19 +7,19 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from data_modules.batch import ImageTextBatch, ImageTextSample
+from data_modules.batch import PLAIN, ImageTextBatch, ImageTextSample
 from data_modules.dataset import SampleDataset
 from data_modules.errors import DataSettingsError, nearest
 from data_modules.images import Pixels
-from data_modules.mammography.captions import Captioner, MetadataTable
+from data_modules.mammography.captioned import CaptionedCases
+from data_modules.mammography.captions import Captioner
 from data_modules.mammography.captions.captioner import CaptionStyle, SideText
-from data_modules.mammography.cases import CaseTable
+from data_modules.mammography.class_text import ClassTextSettings, ClassWriter
 from data_modules.mammography.pairs import PairIndex, rows_of_other_patients
 from data_modules.mammography.pixels import Aspect, as_picture, read_prepared
-from data_modules.mammography.tokens import WORDS, CaptionTokenizer, load_tokenizer, tokenise
+from data_modules.mammography.tokens import WORDS, tokenise, tokenizer_of
 from data_modules.sampling import Request
 from data_modules.transforms import SeededTransform
 
@@ -70,33 +69,17 @@ class PairSettings:
         if self.shuffle_captions is not None and self.shuffle_captions < 0:
             raise DataSettingsError(f"pretraining: shuffle_captions is {self.shuffle_captions}; a seed is at least 0")
 
-
-class CaptionedCases(CaseTable):
-    """Images with what their captions say, row by row.
-
-    Args:
-        cases: One image each.
-        metadata: Of the same rows.
-    """
-
-    def __init__(self, cases: CaseTable, metadata: MetadataTable) -> None:
-        if len(cases) != len(metadata):
-            raise DataSettingsError(f"{len(cases)} images, but metadata of {len(metadata)}; give a row for each")
-        super().__init__(
-            root=cases.root,
-            source=cases.source,
-            case_ids=cases.ids,
-            groups=cases.groups,
-            labels=cases.label_codes,
-            files=cases.files,
-            units=cases.units,
+    def class_text(self) -> ClassTextSettings:
+        """Classes in the words of the captions, without metadata."""
+        return ClassTextSettings(
+            styles=(self.style,),
+            metadata=False,
+            tokenizer=self.tokenizer,
+            separator=self.separator,
+            max_tokens=self.max_tokens,
+            templates=self.templates,
+            side_text=self.side_text,
         )
-        self.metadata = metadata
-
-    def take(self, rows: NDArray[np.int64]) -> "CaptionedCases":
-        """Some of the images, in the order of ``rows``."""
-        metadata = MetadataTable(np.ascontiguousarray(self.metadata.codes[rows]), self.metadata.values)
-        return CaptionedCases(super().take(rows), metadata)
 
 
 class ImageTextDataset(SampleDataset):
@@ -115,6 +98,7 @@ class ImageTextDataset(SampleDataset):
         settings: How pairs are made.
         training: Whether to draw.
         aspect: Whether images are padded to a square before the transform, or distorted by it.
+        writer: Of the captions of classes, that batches of evaluation carry; None: they carry none.
     """
 
     cases: CaptionedCases
@@ -129,6 +113,7 @@ class ImageTextDataset(SampleDataset):
         settings: PairSettings,
         training: bool = False,
         aspect: Aspect = "keep",
+        writer: ClassWriter | None = None,
     ) -> None:
         self.cases = cases
         self.captioner = captioner
@@ -137,6 +122,7 @@ class ImageTextDataset(SampleDataset):
         self.settings = settings
         self.training = training
         self.aspect: Aspect = aspect
+        self.writer = None if training else writer
         self.breasts = cases.units["breast"].codes
         self.pairs = PairIndex({"study": cases.units["exam"].codes, "breast": self.breasts})
         shuffled = settings.shuffle_captions if training else None
@@ -178,7 +164,7 @@ class ImageTextDataset(SampleDataset):
     @property
     def collate(self) -> Callable[[Sequence[ImageTextSample]], ImageTextBatch]:
         """Stacks and tokenises."""
-        return ImageTextCollate(self.settings.tokenizer, self.settings.separator, self.settings.max_tokens)
+        return ImageTextCollate(self.settings.tokenizer, self.settings.separator, self.settings.max_tokens, self.writer)
 
     def sentences(self, index: int, seed: int) -> list[str]:
         """The caption of an image; in evaluation nothing is masked, and the seed has no part in it."""
@@ -213,17 +199,19 @@ class ImageTextCollate:
         tokenizer: As in ``PairSettings``.
         separator: The token that ends every sentence.
         max_tokens: Longest caption.
+        writer: Of the captions of classes; None: the batch has none.
     """
 
     tokenizer: str
     separator: str
     max_tokens: int
+    writer: ClassWriter | None = None
 
     def __call__(self, samples: Sequence[ImageTextSample]) -> ImageTextBatch:
         """Stack B samples and tokenise their captions."""
         captions = [sample["sentences"] for sample in samples]
         tokens = tokenise(tokenizer_of(self.tokenizer, self.separator), captions, max_tokens=self.max_tokens)
-        return ImageTextBatch(
+        batch = ImageTextBatch(
             image=torch.stack([sample["image"] for sample in samples]),
             second_image=torch.stack([sample["second_image"] for sample in samples]),
             input_ids=tokens.input_ids,
@@ -237,25 +225,9 @@ class ImageTextCollate:
             group_id=[sample["group_id"] for sample in samples],
             units={kind: [sample["units"][kind] for sample in samples] for kind in samples[0]["units"]},
         )
-
-
-@functools.cache
-def tokenizer_of(source: str, separator: str) -> CaptionTokenizer:
-    """``load_tokenizer``, once per process.
-
-    Raises:
-        DataSettingsError: If it cannot be loaded; says what to do.
-    """
-    return load_tokenizer(source, separator=separator)
-
-
-def check_tokens(settings: PairSettings) -> None:
-    """Load the tokenizer and try the length of captions, before anything is read.
-
-    Raises:
-        DataSettingsError: If either cannot work.
-    """
-    tokenise(tokenizer_of(settings.tokenizer, settings.separator), [["a"]], max_tokens=settings.max_tokens)
+        if self.writer is not None:
+            batch["class_text"] = {PLAIN: self.writer.plain()}
+        return batch
 
 
 def _draws(seed: int, name: bytes) -> list[int]:

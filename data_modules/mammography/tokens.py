@@ -1,5 +1,6 @@
 """Captions as tokens: sentences joined by a separator whose places are known, so that a sentence has a feature."""
 
+import functools
 import os
 import socket
 from collections.abc import Sequence
@@ -118,7 +119,7 @@ def tokenise(tokenizer: CaptionTokenizer, captions: Sequence[Sequence[str]], *, 
     Raises:
         DataSettingsError: If a caption has no sentence, or ``max_tokens`` is no number of tokens for this tokenizer.
     """
-    room = max_tokens - len(tokenizer.prefix) - len(tokenizer.suffix)
+    room = room_of(tokenizer, max_tokens)
     if room < 2 or max_tokens > tokenizer.pretrained.model_max_length:
         least, most = max_tokens - room + 2, tokenizer.pretrained.model_max_length
         raise DataSettingsError(f"max_tokens: {max_tokens}; this tokenizer needs {least} and takes up to {most}")
@@ -138,6 +139,21 @@ def tokenise(tokenizer: CaptionTokenizer, captions: Sequence[Sequence[str]], *, 
         sentence_positions=_padded(places, -1),
         cut=cut,
     )
+
+
+def room_of(tokenizer: CaptionTokenizer, max_tokens: int) -> int:
+    """Tokens of a caption of ``max_tokens`` that are left to its sentences."""
+    return max_tokens - len(tokenizer.prefix) - len(tokenizer.suffix)
+
+
+@functools.cache
+def tokenizer_of(source: str, separator: str) -> CaptionTokenizer:
+    """``load_tokenizer``, once per process.
+
+    Raises:
+        DataSettingsError: If it cannot be loaded; says what to do.
+    """
+    return load_tokenizer(source, separator=separator)
 
 
 def load_tokenizer(source: str, *, separator: str = "[SEP]") -> CaptionTokenizer:

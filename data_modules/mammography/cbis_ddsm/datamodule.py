@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from data_modules.base import PredictSplit
+from data_modules.mammography.class_text import ClassTextSettings
 from data_modules.mammography.datamodule import MammographyDataModule
 from data_modules.mammography.dataset import ImagesPerView
 from data_modules.mammography.pixels import Aspect
@@ -31,6 +32,7 @@ class CBISDDSMDataModule(MammographyDataModule):
         level: A case is an ``image`` (one modality, ``mammogram``), or a ``breast`` of an exam (the modalities ``CC``
             and ``MLO``).
         modalities: Those to read; None takes all of the level.
+        class_text: How classes are put into words, for zero-shot classification of images; None: they are not.
         abnormalities: Whose tables to read: of ``mass``es, of ``calcification``s, or ``all``.
         leaking_patients: Patients that both a training and a test table name: all their images are for the ``test``,
             all for training (``train``), or none is used (``drop``).
@@ -74,6 +76,7 @@ class CBISDDSMDataModule(MammographyDataModule):
         target: Literal["cancer", "birads", "density"] = "cancer",
         level: Level = "image",
         modalities: Sequence[str] | None = None,
+        class_text: ClassTextSettings | None = None,
         abnormalities: Literal["all", "mass", "calcification"] = "all",
         leaking_patients: Literal["test", "train", "drop"] = "test",
         preparation: PreparationSettings | None = None,
@@ -100,6 +103,7 @@ class CBISDDSMDataModule(MammographyDataModule):
             target=target,
             level=level,
             modalities=modalities,
+            class_text=class_text,
             preparation=preparation,
             images_per_view=images_per_view,
             aspect=aspect,

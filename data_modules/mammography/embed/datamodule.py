@@ -9,18 +9,19 @@ from data_modules.batch import ClassificationSample, ImageTextSample
 from data_modules.cases import Case
 from data_modules.dataset import SampleDataset
 from data_modules.errors import DataSettingsError
+from data_modules.mammography.captioned import CaptionedCases
 from data_modules.mammography.captions import Captioner, MetadataTable, has_caption, missing_for_caption
 from data_modules.mammography.cases import CaseTable
+from data_modules.mammography.class_text import ClassTextSettings
 from data_modules.mammography.datamodule import MammographyDataModule
 from data_modules.mammography.dataset import ImagesPerView
 from data_modules.mammography.embed.rules import EmbedRules
-from data_modules.mammography.image_text import CaptionedCases, ImageTextDataset, PairSettings, check_tokens
+from data_modules.mammography.image_text import ImageTextDataset, PairSettings
 from data_modules.mammography.pixels import Aspect
 from data_modules.mammography.plot import plot_pair
 from data_modules.mammography.prepare.settings import PreparationSettings
 from data_modules.mammography.selection import Level
 from data_modules.mammography.split import balanced_subset
-from data_modules.mammography.transforms import mirrors
 from data_modules.sampling import EvaluationSampler
 from data_modules.transforms import SeededTransform, Step
 
@@ -48,6 +49,7 @@ class EMBEDDataModule(MammographyDataModule):
         level: A case is an ``image`` (one modality, ``mammogram``), or a ``breast`` of an exam (the modalities ``CC``
             and ``MLO``).
         modalities: Those to read; None takes all of the level.
+        class_text: How classes are put into words, for zero-shot classification of images; None: they are not.
         pretraining: How pairs and captions are made; None is classification.
         rules: How the tables are joined; None is ``EmbedRules()``.
         preparation: How the folder has to be prepared; None is the default of ``medlit data prepare``. A folder that
@@ -92,6 +94,7 @@ class EMBEDDataModule(MammographyDataModule):
         target: Literal["birads", "density", "cancer"] = "birads",
         level: Level = "image",
         modalities: Sequence[str] | None = None,
+        class_text: ClassTextSettings | None = None,
         pretraining: PairSettings | None = None,
         rules: EmbedRules | None = None,
         preparation: PreparationSettings | None = None,
@@ -117,6 +120,7 @@ class EMBEDDataModule(MammographyDataModule):
         if pretraining is not None:
             _check_pretraining(
                 level=(level, "image"),
+                class_text=(class_text, None),
                 label_fraction=(label_fraction, 1),
                 balanced_test=(balanced_test, False),
                 balanced_sampling=(bool(balanced_sampling), False),
@@ -133,6 +137,7 @@ class EMBEDDataModule(MammographyDataModule):
             target=target,
             level=level,
             modalities=modalities,
+            class_text=class_text,
             preparation=preparation,
             images_per_view=images_per_view,
             aspect=aspect,
@@ -183,6 +188,11 @@ class EMBEDDataModule(MammographyDataModule):
     # Pretraining.
 
     @property
+    def text_settings(self) -> ClassTextSettings | None:
+        """How classes are put into words; of pretraining as its captions are, so that a validation can be zero-shot."""
+        return self.class_text if self.pretraining is None else self.pretraining.class_text()
+
+    @property
     def captioner(self) -> Captioner:
         """Writes captions as ``pretraining`` says, also those of classes for zero-shot classification.
 
@@ -195,22 +205,8 @@ class EMBEDDataModule(MammographyDataModule):
             style=settings.style,
             mask_probability=settings.mask_probability,
             side_text=settings.side_text,
-            one_sided=self.preparation.orient != "none" or mirrors(self._train_transform.pipeline.transforms),
+            one_sided=self.one_sided,
         )
-
-    def setup(self, stage: str | None = None) -> None:
-        """Read the tables and find the images of a stage; of pretraining, first load tokenizer and templates.
-
-        Args:
-            stage: fit, validate, test or predict; None reads the three splits.
-
-        Raises:
-            DataError: Whatever the user has to mend, before anything is trained.
-        """
-        if self.pretraining is not None:
-            check_tokens(self.pretraining)
-            _ = self.captioner
-        super().setup(stage)
 
     def usable(self, frame: "pl.DataFrame") -> "pl.DataFrame":
         """The images that can be learned from: with a label, or of pretraining with a caption."""
@@ -241,6 +237,7 @@ class EMBEDDataModule(MammographyDataModule):
             settings=self.pretraining,
             training=training,
             aspect=self.aspect,
+            writer=self.class_writer,
         )
 
     def _evaluation_loader(self, split: PredictSplit) -> "DataLoader[Any]":

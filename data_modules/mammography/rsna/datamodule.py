@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from data_modules.base import PredictSplit
 from data_modules.errors import DataSettingsError
+from data_modules.mammography.class_text import ClassTextSettings
 from data_modules.mammography.datamodule import MammographyDataModule
 from data_modules.mammography.dataset import ImagesPerView
 from data_modules.mammography.pixels import Aspect
@@ -34,6 +35,7 @@ class RSNAMammoDataModule(MammographyDataModule):
             and ``MLO``).
         sites: Read the patients of these alone, 1 or 2; None: of both. Nobody's split depends on it.
         modalities: Those to read; None takes all of the level.
+        class_text: How classes are put into words, for zero-shot classification of images; None: they are not.
         preparation: How the folder has to be prepared; None is the default of ``medlit data prepare``. A folder that
             was prepared otherwise is refused.
         images_per_view: Of a breast with several images of a view, ``one`` (training draws it, evaluation takes the
@@ -75,6 +77,7 @@ class RSNAMammoDataModule(MammographyDataModule):
         level: Level = "image",
         sites: Sequence[Literal[1, 2]] | None = None,
         modalities: Sequence[str] | None = None,
+        class_text: ClassTextSettings | None = None,
         preparation: PreparationSettings | None = None,
         images_per_view: ImagesPerView = "one",
         aspect: Aspect = "keep",
@@ -102,6 +105,7 @@ class RSNAMammoDataModule(MammographyDataModule):
             target=target,
             level=level,
             modalities=modalities,
+            class_text=class_text,
             preparation=preparation,
             images_per_view=images_per_view,
             aspect=aspect,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from data_modules.base import PredictSplit
+from data_modules.mammography.class_text import ClassTextSettings
 from data_modules.mammography.datamodule import MammographyDataModule
 from data_modules.mammography.dataset import ImagesPerView
 from data_modules.mammography.pixels import Aspect
@@ -28,6 +29,7 @@ class VinDrMammoDataModule(MammographyDataModule):
         level: A case is an ``image`` (one modality, ``mammogram``), or a ``breast`` of an exam (the modalities ``CC``
             and ``MLO``).
         modalities: Those to read; None takes all of the level.
+        class_text: How classes are put into words, for zero-shot classification of images; None: they are not.
         preparation: How the folder has to be prepared; None is the default of ``medlit data prepare``. A folder that
             was prepared otherwise is refused.
         images_per_view: Of a breast with several images of a view, ``one`` (training draws it, evaluation takes the
@@ -67,6 +69,7 @@ class VinDrMammoDataModule(MammographyDataModule):
         target: Literal["birads", "density"] = "birads",
         level: Level = "image",
         modalities: Sequence[str] | None = None,
+        class_text: ClassTextSettings | None = None,
         preparation: PreparationSettings | None = None,
         images_per_view: ImagesPerView = "one",
         aspect: Aspect = "keep",
@@ -91,6 +94,7 @@ class VinDrMammoDataModule(MammographyDataModule):
             target=target,
             level=level,
             modalities=modalities,
+            class_text=class_text,
             preparation=preparation,
             images_per_view=images_per_view,
             aspect=aspect,

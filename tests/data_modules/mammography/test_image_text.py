@@ -9,7 +9,8 @@ import torch
 
 from data_modules.errors import DataSettingsError
 from data_modules.mammography import EMBEDDataModule
-from data_modules.mammography.image_text import ImageTextCollate, PairSettings, tokenizer_of
+from data_modules.mammography.image_text import ImageTextCollate, PairSettings
+from data_modules.mammography.tokens import tokenizer_of
 from tests.data_modules.contract import same
 from tests.data_modules.mammography.prepared_trees import pristine
 
