@@ -16,6 +16,9 @@ from medlit.models.weights import read_file, write_tensors
 FORMAT_VERSION = 1
 """Version of the layout written here; raised whenever an older reader would misread it."""
 
+ONCE_FIXED: Mapping[str, Any] = {"variables": [], "pooling": "backbone"}
+"""What checkpoints that do not say it were trained with: there was no other."""
+
 VARIABLE_ENCODER = "backbone.variable_encoder."
 """Prefix of the tensors of clinical variables in a model."""
 
@@ -118,6 +121,8 @@ def check_info(
         raise CheckpointMismatchError(
             f"{source}: format version {info.get('format_version')}, this medlit reads version {FORMAT_VERSION}"
         )
+    if info.get("model") == "MaMAModel":
+        raise CheckpointMismatchError(f"{source}: a checkpoint of MaMAModel, no classifier; give it as model's weights")
     foundation, settings = info.get("foundation"), info.get("settings")
     if not isinstance(foundation, dict) or not isinstance(settings, dict) or {"name", "fingerprint"} - set(foundation):
         raise CheckpointMismatchError(f"{source}: its 'medlit' entry is incomplete; the file is damaged")
@@ -127,28 +132,26 @@ def check_info(
             f"{source}: trained on other foundation weights ({foundation['name']}, {foundation['fingerprint'][:12]}) "
             f"than loaded here ({model.backbone_name}, {here[:12]}); give the same backbone, weights and img_size"
         )
-    trained: dict[str, Any] = {**info, **settings}
+    trained: dict[str, Any] = {**ONCE_FIXED, **info, **settings}
     ours = {
         "modalities": list(modalities or model.modalities),
         "num_classes": model.num_classes,
         "class_names": None if class_names is None else list(class_names),
         **model.settings(),
     }
-    trained.setdefault("variables", [])
     ours["variables"] = model.variables if VARIABLES in ours["modalities"] else []
     for name, value in ours.items():
-        known = name in (*settings, "variables") or None not in (value, trained.get(name))
+        known = name in (*settings, *ONCE_FIXED) or None not in (value, trained.get(name))
         if known and trained[name] != value:
             raise CheckpointMismatchError(f"{source}: trained with {name} {trained[name]}, here it is {value}")
     if folds is not None and info.get("folds") not in (None, folds):
+        theirs, here = (
+            ", ".join(f"{name} {value}" for name, value in found.items()) for found in (info["folds"], folds)
+        )
         raise CheckpointMismatchError(
-            f"{source}: trained on {_words(info['folds'])}, the data has {_words(folds)}, which tests cases that "
+            f"{source}: trained on {theirs}, the data has {here}, which tests cases that "
             "it was trained on; give the fold it was trained on"
         )
-
-
-def _words(folds: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in folds.items())
 
 
 def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, source: str) -> None:

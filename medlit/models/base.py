@@ -49,6 +49,7 @@ class AdaptedClassifier(nn.Module):
             "padding": encoder.padding,
             "image_mean": encoder.mean.flatten().tolist(),
             "image_std": encoder.std.flatten().tolist(),
+            "pooling": encoder.pooling,
             **adapter_settings(self.backbone.adapter),
             **({"variables": self.variables} if self.variables else {}),
         }
