@@ -119,8 +119,14 @@ def _print_table(
     recipe: "Recipe", jobs: Mapping["Key", "Job"], outcome: "Outcome", known: "Published | None", *, out: Path
 ) -> None:
     """Print and keep the table of what is finished."""
-    from medlit.recipes import results
+    from medlit.recipes import protocol_rows, protocol_table, results
 
+    if recipe.protocol:
+        lines = protocol_rows.rows_of(recipe, jobs, outcome.finished)
+        print()
+        print(protocol_table.write(out, lines, title=recipe.name))
+        names = (protocol_table.MARKDOWN, protocol_table.TABLE, protocol_table.BY_SEED)
+        print(f"The same: {', '.join(str(out / name) for name in names)}")
     rows = results.rows_of(recipe, jobs, outcome.finished)
     if any(row.figures for row in rows):
         folds = "" if recipe.num_folds is None else f", {recipe.num_folds} folds pooled"

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from medlit.recipes.reader import Reader, nearest
 
+KEYS = ("set", "target", "case", "rows")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
@@ -30,11 +32,13 @@ class Block:
     Args:
         set_name: Of the data.
         target: What is to be told.
+        case: What a case is (image).
         lines: Ways of telling it.
     """
 
     set_name: str
     target: str
+    case: str
     lines: tuple[Line, ...]
 
     @property
@@ -61,15 +65,16 @@ def read_protocol(reader: Reader, value: object, tested: Collection[str]) -> tup
     blocks = []
     for number, entry in enumerate(value):
         path = ("protocol", str(number))
-        content = reader.check_keys(path, entry, ("set", "target", "rows"), needed=("set", "target", "rows"))
+        content = reader.check_keys(path, entry, KEYS, needed=("set", "target", "rows"))
         if not isinstance(content["rows"], dict):
             reader.refuse((*path, "rows"), "expected rows by method, such as zero-shot: {stage: zero_shot}")
         lines = [
             _line(reader, (*path, "rows", str(method)), str(method), line, tested)
             for method, line in content["rows"].items()
         ]
-        set_name, target = (reader.word((*path, key), content[key]) for key in ("set", "target"))
-        blocks.append(Block(set_name=set_name, target=target, lines=tuple(lines)))
+        words = {"case": "case", **content}
+        set_name, target, case = (reader.word((*path, key), words[key]) for key in ("set", "target", "case"))
+        blocks.append(Block(set_name=set_name, target=target, case=case, lines=tuple(lines)))
     titles = [block.title for block in blocks]
     for number, title in enumerate(titles):
         if title in titles[:number]:

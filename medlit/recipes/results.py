@@ -1,7 +1,5 @@
 """The table of a recipe: mean and standard deviation over seeds, beside what was published."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -11,6 +9,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from medlit.errors import ConfigurationError
+from medlit.recipes.cells import as_csv, decimal, exact
 from medlit.recipes.plan import Job, Key
 from medlit.recipes.published import Published
 from medlit.recipes.recipe import Recipe
@@ -206,7 +205,7 @@ def markdown(rows: Sequence[Row], published: Published | None, *, title: str, po
         for key in COLUMNS:
             cells.append(_mean_and_deviation(row, key))
             if key in compared and published:
-                cells.append(_decimal(published.figure(row.title, key)))
+                cells.append(decimal(published.figure(row.title, key)))
         lines.append("| " + " | ".join(cells) + " |")
     lines += [
         "",
@@ -221,12 +220,8 @@ def markdown(rows: Sequence[Row], published: Published | None, *, title: str, po
 
 
 def _mean_and_deviation(row: Row, metric: str) -> str:
-    mean, deviation = _decimal(row.mean(metric)), _decimal(row.deviation(metric))
+    mean, deviation = decimal(row.mean(metric)), decimal(row.deviation(metric))
     return f"{mean} ± {deviation}" if deviation else mean
-
-
-def _decimal(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
 def _number(value: int | None) -> str:
@@ -241,25 +236,15 @@ def _table(rows: Sequence[Row], published: Published | None) -> str:
         cells = []
         for key in COLUMNS:
             figure = published.figure(row.title, key) if published else None
-            cells += [_exact(value) for value in (row.mean(key), row.deviation(key), figure)]
+            cells += [exact(value) for value in (row.mean(key), row.deviation(key), figure)]
         source = published.source if published and row.title in published.rows else ""
         lines.append([row.title, _number(row.cases), _number(len(row.figures) or None), *cells, source])
-    return _csv(lines)
+    return as_csv(lines)
 
 
 def _by_seed(rows: Sequence[Row]) -> str:
     lines = [["row", "seed", "cases", *COLUMNS]]
     for row in rows:
         for seed, figures in row.figures.items():
-            lines.append([row.title, str(seed), _number(row.cases), *(_exact(figures[key]) for key in COLUMNS)])
-    return _csv(lines)
-
-
-def _exact(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else repr(value)
-
-
-def _csv(lines: Sequence[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue()
+            lines.append([row.title, str(seed), _number(row.cases), *(exact(figures[key]) for key in COLUMNS)])
+    return as_csv(lines)
