@@ -69,6 +69,7 @@ class TextEncoder(nn.Module):
         self.adapter = adapter
         self.width: int = model.config.hidden_size
         self.max_positions: int = getattr(model.config, "max_position_embeddings", None) or UNLIMITED
+        _fuse_activations(model)
         model.requires_grad_(train_backbone)
         self.model: Any = model
         if adapter is not None:
@@ -148,6 +149,16 @@ class GrownEmbedding(nn.Module):
         known = self.known.num_embeddings
         added = F.embedding((input_ids - known).clamp_min(0), self.added)
         return torch.where((input_ids >= known)[..., None], added, self.known(input_ids.clamp_max(known - 1)))
+
+
+def _fuse_activations(model: nn.Module) -> None:
+    """Compute GPT-2's activation in one operation: written out as transformers does it, five of its steps are kept."""
+    from transformers.activations import NewGELUActivation
+
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if type(child) is NewGELUActivation:
+                setattr(module, name, nn.GELU(approximate="tanh"))
 
 
 def _inject(model: nn.Module, adapter: PeftConfig) -> None:

@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from medlit.errors import ConfigurationError
 from medlit.models.foundations import FOUNDATIONS, architecture_of
+from medlit.models.frugal_block import frugal_block, is_plain
 from medlit.models.mama.transfer import read_mama_run
 from medlit.models.timm_vit import (
     attention_mask,
@@ -219,6 +220,8 @@ class VisionEncoder(nn.Module):
                 arguments["rope"] = rope[index] if getattr(self.vit, "rope_mixed", False) else rope
             if summary_only and index == self.depth - 1 and type(block) is Block and self.reads_cls:
                 run: Callable[..., Tensor] = partial(cls_after, block)
+            elif not (arguments or self.gradient_checkpointing) and torch.is_grad_enabled() and is_plain(block):
+                run = partial(frugal_block, block)
             else:
                 run = block
             if self.gradient_checkpointing and torch.is_grad_enabled():
