@@ -208,8 +208,10 @@ def _recompute_blocks(model: Any, backbone: str) -> None:
     Raises:
         ConfigurationError: If the model has none.
     """
+    name = "activation_checkpointing_enable"  # the newer name; where both are, the older one warns
+    enable = getattr(model, name if hasattr(model, name) else "gradient_checkpointing_enable")
     try:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        enable({"use_reentrant": False})
     except ValueError as error:
         raise ConfigurationError(
             f"text gradient_checkpointing: {type(model).__name__} of {backbone} has none; set it to false"

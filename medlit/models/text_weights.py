@@ -62,12 +62,13 @@ def random_text_model(backbone: str, *, num_tokens: int, model_args: Mapping[str
         raise ConfigurationError("text model_args: vocab_size is that of the data's tokenizer, take it out")
     named = backbone in CONFIG_MAPPING and not Path(backbone).is_dir()
     config = AutoConfig.for_model(backbone) if named else _read_config(backbone)
+    model_class = _model_class(config, backbone)
     outside = [name for name in SPECIAL_IDS if (getattr(config, name, None) or 0) >= num_tokens]
     _change(config, backbone, {**dict.fromkeys(outside), **model_args, "vocab_size": num_tokens})
     with torch.random.fork_rng(devices=[]), _quiet():
         torch.default_generator.manual_seed(RANDOM_WEIGHTS_SEED)
         try:
-            model = _model_class(config, backbone)._from_config(
+            model = model_class._from_config(
                 config, attn_implementation="sdpa", dtype=torch.float32, **_without_pooler(config, backbone)
             )
         except (TypeError, ValueError, AssertionError, ZeroDivisionError) as error:
@@ -242,7 +243,7 @@ def _model_class(config: "PreTrainedConfig", backbone: str) -> Any:
     """
     from transformers import MODEL_MAPPING
 
-    if config.is_encoder_decoder or type(config) not in MODEL_MAPPING:
+    if config.is_encoder_decoder or type(config) not in MODEL_MAPPING or not hasattr(config, "vocab_size"):
         raise ConfigurationError(
             f"text backbone {backbone} is of kind {config.model_type}; needed is a causal or a bidirectional text "
             "model (GPT-2, Llama, BERT, ...)"
