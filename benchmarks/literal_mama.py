@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from data_modules.batch import ImageTextBatch
+    from medlit.models.mama.model import MaMAModel
 
 TEMPERATURE = 0.5
 """Of the loss between two views."""
@@ -46,7 +47,7 @@ class Sizes:
 
 
 def literal_attention(
-    qkv: Tensor, heads: int, *, seen: Tensor | None = None, dropout: float = 0.0
+    qkv: Tensor, heads: int, *, seen: Tensor | None = None, dropout: float = 0
 ) -> tuple[Tensor, Tensor]:
     """``softmax(q k^T / sqrt(d)) v`` of (B, K, 3D), and its maps (B, A, K, K); ``seen``: (B, 1, K, K) bool."""
     batch, tokens, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
@@ -195,13 +196,8 @@ class LiteralMaMA(nn.Module):
         self.image, self.text = ImageTower(sizes), TextTower(sizes)
         self.image_head, self.text_head = nn.Linear(width, embed), nn.Linear(text, embed)
         self.local_image, self.local_text = local_head(width, embed), local_head(text, embed)
-        self.view = nn.Sequential(
-            nn.Linear(width, width, bias=False),
-            nn.BatchNorm1d(width),
-            nn.ReLU(),
-            nn.Linear(width, embed, bias=False),
-            nn.BatchNorm1d(embed),
-        )
+        first, last = nn.Linear(width, width, bias=False), nn.Linear(width, embed, bias=False)
+        self.view = nn.Sequential(first, nn.BatchNorm1d(width), nn.ReLU(), last, nn.BatchNorm1d(embed))
         self.log_scale, self.log_local_scale = (nn.Parameter(torch.tensor(math.log(1 / 0.07))) for _ in range(2))
 
     def forward(self, batch: "ImageTextBatch") -> tuple[dict[str, Tensor], list[Tensor]]:
@@ -226,16 +222,40 @@ class LiteralMaMA(nn.Module):
         }
         return losses, [*maps, *second_maps, *text_maps]
 
+    def copy_from(self, product: "MaMAModel") -> None:
+        """Take over all weights of the product, so that the two can be compared."""
+        state = product.state_dict()
+        self.load_state_dict({name: state[name_in_product(name)] for name, _ in self.named_parameters()}, strict=False)
+
+
+NAMES = {
+    "image.": "image_encoder.vit.",
+    "text.": "text_encoder.model.",
+    "image_head.": "image_projection.",
+    "text_head.": "text_projection.",
+    "local_image.": "patch_head.",
+    "local_text.": "sentence_head.",
+    "view.": "view_projection.",
+    "c_attn.down": "c_attn.lora_A.default.weight",
+    "c_attn.up": "c_attn.lora_B.default.weight",
+    "c_attn.weight": "c_attn.base_layer.weight",
+    "c_attn.bias": "c_attn.base_layer.bias",
+}
+"""What differs between a name here and in the product."""
+
+
+def name_in_product(name: str) -> str:
+    """The product's name of a parameter of `LiteralMaMA`."""
+    for here, there in NAMES.items():
+        if name.startswith(here) or name.endswith(here):
+            name = name.replace(here, there)
+    return name
+
 
 def local_head(width: int, embed: int) -> nn.Sequential:
     """Of every patch or sentence by itself."""
-    return nn.Sequential(
-        nn.Linear(width, HIDDEN),
-        nn.BatchNorm1d(HIDDEN),
-        nn.ReLU(),
-        nn.Linear(HIDDEN, embed),
-        nn.BatchNorm1d(embed, affine=False),
-    )
+    first, last = nn.Linear(width, HIDDEN), nn.Linear(HIDDEN, embed)
+    return nn.Sequential(first, nn.BatchNorm1d(HIDDEN), nn.ReLU(), last, nn.BatchNorm1d(embed, affine=False))
 
 
 def sentence_features(hidden: Tensor, positions: Tensor) -> tuple[Tensor, list[int]]:
