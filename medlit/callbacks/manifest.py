@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from medlit.callbacks.files import write_whole
 from medlit.checkpoint import foundation_fingerprint
-from medlit.tasks import ClassificationTask, EvaluationTask
+from medlit.tasks import ClassificationTask, EvaluationTask, MaMATask
 from medlit.tasks.checks import restrictions_of_run
 
 PACKAGES = (
@@ -40,9 +40,9 @@ class RunManifest(Callback):
 
     The top level tells of the run that made the folder: versions, platform, commit, seed, command, data and split
     hashes, whether the data are synthetic, how many labels train (``training_counts``), why weights made from them must
-    not be shared (``restrictions``), class names, modalities, foundation, numbers of parameters. ``stages`` has a
-    record of the last fit, test and predict in the folder: its command, times, status, data hashes and checkpoint. At
-    the start of training the global batch is printed.
+    not be shared (``restrictions``), class names, modalities, foundation (of a MaMATask, both towers'), numbers of
+    parameters. ``stages`` has a record of the last fit, test and predict in the folder: its command, times, status,
+    data hashes and checkpoint. At the start of training the global batch is printed.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -133,6 +133,12 @@ def describe_run(trainer: Trainer, task: LightningModule) -> dict[str, Any]:
         record["foundation"] = {
             "name": task.model.backbone_name,
             "fingerprint": foundation_fingerprint(task.model),
+        }
+    if isinstance(task, MaMATask):
+        image, text = task.model.image_info(), task.model.text_info()
+        record["foundation"] = {
+            "image": {"name": image["name"]},  # trained as a whole: no weights of it stay that a fingerprint could name
+            "text": {"name": text["name"], "fingerprint": text["fingerprint"]},
         }
     return record
 

@@ -9,6 +9,7 @@ from medlit.callbacks.manifest import commit
 from medlit.checkpoint import foundation_fingerprint
 from medlit.errors import NonFiniteLossError
 from tests.medlit.tasks.tiny import CLASSES, TinyDataModule, trainer, unimodal
+from tests.medlit.tasks.tiny_pairs import TinyPairs, mama
 
 
 def manifest(folder) -> dict:
@@ -77,3 +78,16 @@ def test_a_failed_training_says_so(tmp_path):
     with pytest.raises(NonFiniteLossError):
         runner.fit(unimodal(), datamodule=TinyDataModule(poisoned=True))
     assert manifest(tmp_path)["stages"]["fit"]["status"] == "failed: NonFiniteLossError"
+
+
+def test_a_pretraining_names_the_foundations_of_both_towers(tmp_path):
+    task, data = mama(), TinyPairs()
+    data.sharing_terms = "keep it"
+    trainer(tmp_path, callbacks=[RunManifest()], enable_checkpointing=False, limit_train_batches=1).fit(task, data)
+    found = manifest(tmp_path)
+    assert found["foundation"] == {
+        "image": {"name": "vit_tiny_patch16_224"},
+        "text": {"name": "gpt2", "fingerprint": task.model.text_encoder.fingerprint()},
+    }
+    assert found["restrictions"] == {"pairs": "keep it"}
+    assert "class_names" not in found

@@ -25,8 +25,8 @@ IMAGE = ImageTower(
     pretrained=False,
     model_args={"depth": 2, "embed_dim": 32, "num_heads": 2},
 )
-GPT = {"n_layer": 2, "n_embd": 24, "n_head": 2, "n_positions": 32}
-NO_DROPOUT = {name: 0.0 for name in ("attn_pdrop", "embd_pdrop", "resid_pdrop")}
+GPT = {"n_layer": 2, "n_embd": 24, "n_head": 2}
+NO_DROPOUT = dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0)
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Captions:
     max_tokens: int = 12
 
 
-def text_tower(*, dropout: float = 0.0, adapted: bool = True) -> TextTower:
+def text_tower(*, dropout: float = 0.0, positions: int = 32) -> TextTower:
     lora = LoraConfig(r=2, target_modules=["c_attn"], lora_dropout=dropout, init_lora_weights=False)
-    model_args = GPT if dropout else GPT | NO_DROPOUT
-    return TextTower(backbone="gpt2", pretrained=False, model_args=model_args, adapter=lora if adapted else None)
+    model_args = {**GPT, **({} if dropout else NO_DROPOUT), "n_positions": positions}
+    return TextTower(backbone="gpt2", pretrained=False, model_args=model_args, adapter=lora)
 
 
 def mama(*, dropout: float = 0.0, model: dict[str, Any] | None = None, **settings: Any) -> MaMATask:
