@@ -1,9 +1,23 @@
-"""What identifies frozen weights."""
+"""What identifies weights."""
 
 import hashlib
+from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, shapes, dtypes and bytes of tensors, hexadecimal.
+
+    Args:
+        tensors: By name, on whatever device; their order does not matter.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def frozen_fingerprint(module: nn.Module) -> str:
@@ -15,10 +29,7 @@ def frozen_fingerprint(module: nn.Module) -> str:
     Args:
         module: Its parameters without ``requires_grad`` count, on whatever device.
     """
-    digest = hashlib.sha256()
-    names = {name.replace(".base_layer.", "."): tensor for name, tensor in module.named_parameters()}
-    for name, tensor in sorted(names.items()):
-        if not tensor.requires_grad:
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    named = module.named_parameters()
+    return fingerprint(
+        {name.replace(".base_layer.", "."): tensor for name, tensor in named if not tensor.requires_grad}
+    )

@@ -5,9 +5,11 @@ from medlit.tasks.early_intervention import EarlyInterventionTask
 from medlit.tasks.evaluation import EvaluationTask
 from medlit.tasks.fusion import FusionTask
 from medlit.tasks.mama import MaMATask
+from medlit.tasks.one_pass import OnePassTask
 from medlit.tasks.results import CaseResults
 from medlit.tasks.schedules import PaperCyclicLR, WarmupCosineLR
 from medlit.tasks.unimodal import UnimodalTask
+from medlit.tasks.zero_shot import ZeroShotTask
 
 __all__ = [
     "CaseResults",
@@ -16,7 +18,9 @@ __all__ = [
     "EvaluationTask",
     "FusionTask",
     "MaMATask",
+    "OnePassTask",
     "PaperCyclicLR",
     "UnimodalTask",
     "WarmupCosineLR",
+    "ZeroShotTask",
 ]
