@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from medlit import run_folder
-from medlit.callbacks import BestCheckpoint, PredictionWriter, RunManifest
+from medlit.callbacks import BestCheckpoint, FiguresWriter, PredictionWriter, RunManifest
 from medlit.config_errors import explain, refuse_unheard, refused
 from medlit.config_source import config_files, read_settings
 from medlit.errors import ConfigurationError, WeightsNotFoundError
@@ -204,7 +204,7 @@ class MedlitCLI(LightningCLI):
 
 
 def with_defaults(callbacks: Callback | Sequence[Callback] | None, *, checkpoints: bool) -> list[Callback]:
-    """The configured callbacks and what every run folder gets: checkpoints, manifest, predictions.
+    """The configured callbacks and what every run folder gets: checkpoints, manifest, predictions, figures.
 
     Args:
         callbacks: Those of the configuration; one of the same kind takes the place of a default.
@@ -214,6 +214,7 @@ def with_defaults(callbacks: Callback | Sequence[Callback] | None, *, checkpoint
     defaults: list[tuple[type[Callback], type[Callback]]] = [
         (RunManifest, RunManifest),
         (PredictionWriter, PredictionWriter),
+        (FiguresWriter, FiguresWriter),
     ]
     if checkpoints:
         defaults.append((Checkpoint, BestCheckpoint))

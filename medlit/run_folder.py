@@ -14,8 +14,10 @@ TRACES = (CONFIG, MANIFEST, *CHECKPOINTS)
 """What a training writes, whatever it is told; each is in the way of the next."""
 SUBSETS = "subsets_test.md"
 """Name of the table of a test with fewer modalities."""
+FIGURES = "figures_test.json"
+"""Name of the file with every figure of a test."""
 PREDICTIONS = tuple(f"{stem}_*.{format}" for stem in ("predictions", "predict") for format in ("parquet", "csv"))
-OUTPUTS = (*TRACES, *PREDICTIONS, SUBSETS)
+OUTPUTS = (*TRACES, *PREDICTIONS, SUBSETS, FIGURES)
 """The files that runs write; these and the logs are removed when a run is overwritten."""
 LOGS = ("logs/csv", "logs/tensorboard")
 

@@ -1,7 +1,8 @@
-"""What is written beside training: checkpoints, the manifest of a run and predictions."""
+"""What is written beside training: checkpoints, the manifest of a run, predictions and figures."""
 
 from medlit.callbacks.checkpoint import BestCheckpoint
+from medlit.callbacks.figures import FiguresWriter
 from medlit.callbacks.manifest import RunManifest
 from medlit.callbacks.predictions import PredictionWriter
 
-__all__ = ["BestCheckpoint", "PredictionWriter", "RunManifest"]
+__all__ = ["BestCheckpoint", "FiguresWriter", "PredictionWriter", "RunManifest"]

@@ -1,5 +1,6 @@
 """What a run shows of itself."""
 
-from medlit.report.table import COLUMNS, markdown_table, result_table
+from medlit.report.questions import question_tables
+from medlit.report.table import COLUMNS, figure_table, markdown_table, result_table
 
-__all__ = ["COLUMNS", "markdown_table", "result_table"]
+__all__ = ["COLUMNS", "figure_table", "markdown_table", "question_tables", "result_table"]

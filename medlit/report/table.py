@@ -1,7 +1,7 @@
 """The table of a result: a row per model or head, a column per metric."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from rich.box import SIMPLE
 from rich.table import Table
@@ -47,6 +47,27 @@ def result_table(rows: Rows, *, title: str | None = None, cases: Mapping[str, in
     return table
 
 
+def figure_table(
+    rows: Rows, columns: Mapping[str, str], *, title: str, decimals: int = 3, counts: Mapping[str, str] | None = None
+) -> Table:
+    """For the terminal, with columns of one's own.
+
+    Args:
+        rows: By name of the row, metrics by key.
+        columns: Headings by key of the metric.
+        title: Above the table.
+        decimals: Digits after the point.
+        counts: Columns of whole numbers, which come first.
+    """
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("", overflow="fold", max_width=26)
+    for heading in [*(counts or {}).values(), *columns.values()]:
+        table.add_column(heading, justify="right")
+    for name, figures in rows.items():
+        table.add_row(name, *_cells(figures, counts or (), decimals=0), *_cells(figures, columns, decimals=decimals))
+    return table
+
+
 def markdown_table(rows: Rows, *, cases: Mapping[str, int] | None = None) -> str:
     """For a README; arguments as in `result_table`."""
     headings = [*([] if cases is None else ["cases"]), *COLUMNS.values()]
@@ -63,7 +84,7 @@ def _count(name: str, cases: Mapping[str, int] | None) -> list[str]:
     return [] if cases is None else [str(cases[name])]
 
 
-def _cells(figures: Mapping[str, float]) -> list[str]:
-    """Three decimals; a dash where a metric is undefined or was not computed."""
-    values = [figures.get(key, math.nan) for key in COLUMNS]
-    return ["-" if math.isnan(value) else f"{value:.3f}" for value in values]
+def _cells(figures: Mapping[str, float], columns: Iterable[str] = COLUMNS, *, decimals: int = 3) -> list[str]:
+    """Numbers; a dash where a metric is undefined or was not computed."""
+    values = [figures.get(key, math.nan) for key in columns]
+    return ["-" if math.isnan(value) else f"{value:.{decimals}f}" for value in values]

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from lightning.pytorch import LightningModule
@@ -11,8 +12,9 @@ from data_modules.batch import ClassificationBatch
 from medlit.errors import ConfigurationError
 from medlit.tasks.checks import check_modalities, check_monitors, refuse_non_finite_logits, refuse_pairs
 from medlit.tasks.fidelity import Fidelity, as_written
-from medlit.tasks.figures import SetFigures, set_figures
+from medlit.tasks.figures import SetFigures, judged_rows, set_figures
 from medlit.tasks.results import CaseResults, gather
+from medlit.tasks.screening import Judgement, Points, choose_points, judgement_of, read_points, what_a_test_lacks
 from medlit.tasks.units import UnitResults, severity_of, unit_results
 
 Stage = Literal["val", "test"]
@@ -25,6 +27,9 @@ class EvaluationTask(LightningModule, ABC):
     ``test/auroc``, ... for the answer (the first head) and ``val/<head>/map``, ... for the other heads; figures of a
     single class for the answer, in the test for every head. The rows stay in `case_results`. Where the data say what
     their cases are parts of, ``test/breast/auroc``, ``test/exam/auroc``, ... are those of the answers put together.
+    Where the data ask questions with two answers (cancer or not, suspicious or not), thresholds are chosen on every
+    validation and kept with the checkpoint; a test goes by those, also in groups that the data tell apart
+    (``test/site=1/auroc``).
 
     A subclass says what it makes of a batch, in `rows`; what it learns, if anything, is its own.
 
@@ -47,6 +52,10 @@ class EvaluationTask(LightningModule, ABC):
     """Answers for what the cases are parts of (breast, exam), by kind, of the last validation, test or prediction."""
     class_severity: list[int] | None
     """Class ids from the least to the most severe; from the data."""
+    judgement: Judgement
+    """What the data ask beside the classes."""
+    operating_points: dict[str, dict[str, dict[str, float]]]
+    """Thresholds by head or kind of unit, question and point: those of the last validation, or of the checkpoint."""
 
     def __init__(
         self,
@@ -67,6 +76,7 @@ class EvaluationTask(LightningModule, ABC):
         self.class_names = class_names or [str(index) for index in range(num_classes)]
         self.case_results, self.figures = None, None
         self.units, self.class_severity = {}, None
+        self.judgement, self.operating_points = Judgement(), {}
         self._batches: list[CaseResults] = []
 
     @abstractmethod
@@ -82,11 +92,13 @@ class EvaluationTask(LightningModule, ABC):
         return {}
 
     def setup(self, stage: str) -> None:
-        """Take from the data what figures need: kind of labels, order of severity."""
+        """Take from the data what figures need: kind of labels, order of severity, questions."""
         datamodule = getattr(self.trainer, "datamodule", None)
         refuse_pairs(datamodule)
         self.multi_label = bool(getattr(datamodule, "multi_label", self.multi_label))
-        self.class_severity = severity_of(datamodule, num_classes=len(self.class_names))
+        num_classes = len(self.class_names)
+        self.class_severity = severity_of(datamodule, num_classes=num_classes)
+        self.judgement = judgement_of(datamodule, num_classes=num_classes, multi_label=self.multi_label)
 
     # Steps
 
@@ -118,9 +130,9 @@ class EvaluationTask(LightningModule, ABC):
         self._evaluate("test")
 
     def on_test_end(self) -> None:
-        """Print a row per head and kind of unit, the model's answer first; then a row per subset of the modalities."""
+        """Print a row per head and kind of unit, the answer first; then what else was asked."""
         if self.trainer.is_global_zero and self.figures is not None:
-            self.figures.show()
+            self.figures.show(self.judgement, self.class_names)
 
     def on_predict_epoch_end(self) -> None:
         """Rows of every case that was predicted."""
@@ -141,8 +153,11 @@ class EvaluationTask(LightningModule, ABC):
             raise ConfigurationError(f"there are no cases to {stage}; is the split empty?")
         refuse_non_finite_logits(results, when=f"{stage} at {self._when}")
         self.case_results = results
-        self.units = unit_results(results, multi_label=self.multi_label, severity=self.class_severity)
+        self.units = self._units_of(results)
         return results
+
+    def _units_of(self, results: CaseResults) -> dict[str, UnitResults]:
+        return unit_results(results, multi_label=self.multi_label, severity=self.class_severity)
 
     def _evaluate(self, stage: Stage) -> None:
         """Log loss and metrics of the whole set; every process logs the same."""
@@ -153,17 +168,48 @@ class EvaluationTask(LightningModule, ABC):
         terms = self.terms(known)
         named = {"loss" if name == "total" else name: float(term) for name, term in terms.items()}
         self._log(f"{stage}/", named, in_bar="loss")
-        if unlabelled := len(results.case_id) - len(known.case_id):
+        unlabelled = len(results.case_id) - len(known.case_id)
+        if unlabelled:
             self._log(f"{stage}/", {"cases_without_label": float(unlabelled)})
-        self.figures = set_figures(
-            as_written(known) if stage == "test" and self.fidelity == "code" else known,
+        if stage == "test":
+            figures = self._test_figures(results, known)
+        else:
+            figures = self._set_figures(known, self.units, points=None)
+            if not self.trainer.sanity_checking:  # of a few cases alone
+                rows = judged_rows(known, self.modalities, self.units)
+                self.operating_points = choose_points(rows, self.judgement)
+        self.figures = replace(figures, loss=named, without_label=unlabelled)
+        for prefix, metrics in self.figures.by_prefix():
+            self._log(f"{stage}/{prefix}", metrics, in_bar=None if prefix else "map")
+
+    def _test_figures(self, results: CaseResults, known: CaseResults) -> SetFigures:
+        """Figures of a test and of its strata."""
+        rows = as_written(known) if self.fidelity == "code" else known
+        whole = self._set_figures(rows, self.units, points=self.operating_points)
+        labelled, strata = rows.by_stratum(), {}
+        notes = [
+            *whole.notes,
+            *what_a_test_lacks([*whole.heads, *whole.units], self.operating_points, self.judgement),
+        ]
+        for name, members in results.by_stratum().items():
+            if name not in labelled:
+                notes.append(f"{name}: no case has a label")
+                continue
+            strata[name] = self._set_figures(labelled[name], self._units_of(members), points=self.operating_points)
+            notes += [f"{name}, {note}" for note in strata[name].notes]
+        return replace(whole, strata=strata, notes=tuple(notes))
+
+    def _set_figures(self, known: CaseResults, units: dict[str, UnitResults], *, points: Points | None) -> SetFigures:
+        """Figures of rows with labels; without thresholds, of a validation."""
+        return set_figures(
+            known,
             self.modalities,
-            units=self.units,
+            units=units,
             class_names=self.class_names,
-            every_head=stage == "test",
+            every_head=points is not None,
+            judgement=self.judgement,
+            points=points,
         )
-        for prefix, figures in self.figures.by_prefix():
-            self._log(f"{stage}/{prefix}", figures, in_bar=None if prefix else "map")
 
     def _log(self, prefix: str, figures: dict[str, float], *, in_bar: str | None = None) -> None:
         # All processes hold the same value; sync_dist spares Lightning's warning that they may differ.
@@ -177,10 +223,13 @@ class EvaluationTask(LightningModule, ABC):
     # Checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep beside the model's own entry what a test needs of the last validation; subclasses call it last."""
+        """Keep beside the model's own entry the thresholds of the last validation; subclasses call it last."""
+        checkpoint.setdefault("medlit", {})["operating_points"] = self.operating_points
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take class names where the data have none; subclasses call it last, when the checkpoint is known to fit."""
+        """Take its thresholds, and class names where the data have none; subclasses call it last, when it fits."""
         info = checkpoint.get("medlit") or {}
+        source = str((self._trainer and self._trainer.ckpt_path) or "checkpoint")
+        self.operating_points = read_points(info.get("operating_points"), source=source)
         if self._given_class_names is None and info.get("class_names"):
             self.class_names = self._given_class_names = list(info["class_names"])

@@ -1,14 +1,16 @@
-"""Figures of a whole set from its rows: by head, by kind of unit, and by subset of the modalities."""
+"""Figures of a whole set from its rows: by head, by kind of unit, by stratum, and by subset of the modalities."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import cast
 
 from rich.console import Console
 from torch import Tensor
 
 from medlit.metrics import classification_metrics
-from medlit.report.table import markdown_table, result_table
+from medlit.report import markdown_table, question_tables, result_table
 from medlit.tasks.results import CaseResults
+from medlit.tasks.screening import Judgement, Points, question_figures, what_is_missing
 from medlit.tasks.subsets import ALL_UP_TO, proper_subsets
 from medlit.tasks.units import UnitResults
 
@@ -43,6 +45,14 @@ class SetFigures:
     """How many cases lack a modality, by its name."""
     subsets: SubsetFigures | None
     """What comes of fewer modalities; None where it was not asked for."""
+    strata: dict[str, "SetFigures"] = field(default_factory=dict)
+    """The same of groups of the cases, by name (``site=1``); of a test alone."""
+    notes: tuple[str, ...] = ()
+    """In words, which figures there are not, and why."""
+    loss: dict[str, float] = field(default_factory=dict)
+    """Terms of the loss by name, ``loss`` their sum."""
+    without_label: int = 0
+    """Cases that have none, and no figures."""
 
     def by_prefix(self) -> Iterator[tuple[str, dict[str, float]]]:
         """What is logged, with what stands before its names; the answer's metrics first, with nothing."""
@@ -57,13 +67,33 @@ class SetFigures:
             for subset in proper:
                 cases = {"cases": float(self.subsets.cases[subset])}
                 yield f"subset/{subset}/", self.subsets.figures[subset] | cases
+        for stratum, figures in self.strata.items():
+            yield f"{stratum}/", {"cases": float(figures.cases)}
+            for prefix, metrics in figures.by_prefix():
+                yield f"{stratum}/{prefix}", metrics
 
-    def show(self) -> None:
-        """Print what came of a test: a row per head and kind of unit, then the table of fewer modalities."""
+    def rows(self) -> dict[str, dict[str, float]]:
+        """Metrics by name of a table's row: heads, kinds of units, then those of the strata."""
+        rows = self.heads | {f"by {kind}": metrics for kind, metrics in self.units.items()}
+        for stratum, figures in self.strata.items():
+            answer = next(iter(figures.heads.values()), {})
+            rows[stratum] = answer
+            rows |= {f"{stratum} by {kind}": metrics for kind, metrics in figures.units.items()}
+        return rows
+
+    def show(self, judgement: Judgement | None = None, class_names: Sequence[str] = ()) -> None:
+        """Print what came of a test: a row per head and kind of unit, tables of questions, then of fewer modalities.
+
+        Args:
+            judgement: What was asked; None: nothing beside the classes.
+            class_names: C names.
+        """
+        judgement = judgement or Judgement()
         console = Console()
         counts = [f"{count} without {name}" for name, count in self.absent.items()]
         counts += [f"{int(metrics.get('units', 0))} by {kind}" for kind, metrics in self.units.items()]
-        rows = self.heads | {f"by {kind}": metrics for kind, metrics in self.units.items()}
+        counts += [f"{figures.cases} of {stratum}" for stratum, figures in self.strata.items()]
+        rows = self.rows()
         title = ", ".join([f"test, {self.cases} cases", *counts])
         if self.units and "map_softmax" in next(iter(self.heads.values())):
             # Answers put together are probabilities: of several classes another order than that of the raw logits.
@@ -71,8 +101,21 @@ class SetFigures:
             title += "; mAP and AUROC by probability" if ranked != rows else ""
             rows = ranked
         console.print(result_table(rows, title=title))
+        for question in judgement.questions:
+            for table in question_tables(
+                rows,
+                prefix=question.prefix,
+                title=question.title(class_names),
+                apart=question.apart(class_names),
+                prevalence=judgement.prevalence,
+            ):
+                console.print(table)
+        for line in _kappas(rows, judgement, class_names):
+            console.print(line, markup=False, highlight=False)
         if self.subsets:
             console.print(result_table(self.subsets.figures, title=self.subsets.title, cases=self.subsets.cases))
+        for note in self.notes:
+            console.print(note, markup=False, highlight=False)
 
 
 def set_figures(
@@ -82,8 +125,10 @@ def set_figures(
     units: Mapping[str, UnitResults],
     class_names: Sequence[str],
     every_head: bool,
+    judgement: Judgement | None = None,
+    points: Points | None = None,
 ) -> SetFigures:
-    """All figures of a set.
+    """All figures of a set, but for those of its strata.
 
     Args:
         results: Rows with labels.
@@ -91,15 +136,44 @@ def set_figures(
         units: Answers for what the cases are parts of, by kind.
         class_names: For figures of a single class.
         every_head: Whether other heads than the answer have those too.
+        judgement: What the data ask beside the classes; None: nothing.
+        points: Thresholds of a validation; None: this is the validation.
     """
     heads = head_figures(results, modalities, class_names=class_names, every_head=every_head)
+    by_kind = {kind: unit.figures(class_names) for kind, unit in units.items()}
+    notes: list[str] = []
+    for name, (logits, label) in judged_rows(results, modalities, units).items():
+        if judgement is None or not len(label):
+            continue
+        thresholds = None if points is None else points.get(name, {})
+        figures = heads[name] if name in heads else by_kind[name]
+        figures |= question_figures(logits, label, judgement, thresholds=thresholds, class_names=class_names)
+        notes += what_is_missing(name, label, judgement, class_names=class_names)
     return SetFigures(
         cases=len(results.case_id),
         heads=heads,
-        units={kind: unit.figures(class_names) for kind, unit in units.items()},
+        units=by_kind,
         absent=absent_counts(results, modalities),
         subsets=subset_figures(results, modalities, whole=next(iter(heads.values()))),
+        notes=tuple(notes),
     )
+
+
+def judged_rows(
+    results: CaseResults, modalities: Sequence[str], units: Mapping[str, UnitResults]
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Logits (N, C) and labels (N,) by head and by kind of unit, each with the cases that it is judged by.
+
+    Args:
+        results: Rows with labels.
+        modalities: Those of the model.
+        units: Answers for what the cases are parts of, by kind.
+    """
+    rows = {}
+    for head in results.logits:
+        mine = _judged_by(results, head, modalities)
+        rows[head] = (mine.logits[head], cast(Tensor, mine.label))
+    return rows | {kind: unit.labelled() for kind, unit in units.items()}
 
 
 def head_figures(
@@ -115,8 +189,7 @@ def head_figures(
     """
     rows = {}
     for index, head in enumerate(results.logits):
-        modality = head.partition("/")[0]
-        mine = results.having([modalities.index(modality)]) if modality in modalities else results
+        mine = _judged_by(results, head, modalities)
         rows[head] = _figures(mine.logits[head], mine.label, class_names if index == 0 or every_head else None)
     return rows
 
@@ -151,6 +224,22 @@ def absent_counts(results: CaseResults, modalities: Sequence[str]) -> dict[str, 
         return {}
     counts = zip(modalities, (~results.present).sum(dim=0).tolist(), strict=True)
     return {modality: count for modality, count in counts if count}
+
+
+def _judged_by(results: CaseResults, head: str, modalities: Sequence[str]) -> CaseResults:
+    """The rows of the cases that have a head's modality; all for the answer of several."""
+    modality = head.partition("/")[0]
+    return results.having([modalities.index(modality)]) if modality in modalities else results
+
+
+def _kappas(rows: Mapping[str, Mapping[str, float]], judgement: Judgement, class_names: Sequence[str]) -> Iterator[str]:
+    """The agreement on the scale in a line, where there is any."""
+    kappas = [
+        f"{name} {metrics['weighted_kappa']:.3f}" for name, metrics in rows.items() if "weighted_kappa" in metrics
+    ]
+    if judgement.scale is not None and kappas:
+        steps = ", ".join(class_names[index] for index in judgement.scale)
+        yield f"weighted kappa among {steps}: {', '.join(kappas)}"
 
 
 def _by_probability(metrics: Mapping[str, float]) -> dict[str, float]:

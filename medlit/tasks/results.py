@@ -37,6 +37,8 @@ class CaseResults:
     """By subset of the modalities (``clinic+derm``), (N, C) logits of the answer from these alone."""
     units: dict[str, list[str]] = field(default_factory=dict)
     """What each case is a part of, N ids by kind (breast, exam), the smaller kind first."""
+    strata: dict[str, list[str]] = field(default_factory=dict)
+    """Groups that are also judged by themselves, N values by what tells them apart (site)."""
 
     @property
     def answer(self) -> Tensor:
@@ -55,6 +57,7 @@ class CaseResults:
             present=None if self.present is None else self.present[index],
             subsets={subset: logits[index] for subset, logits in self.subsets.items()},
             units={kind: [ids[row] for row in rows] for kind, ids in self.units.items()},
+            strata={name: [values[row] for row in rows] for name, values in self.strata.items()},
         )
 
     def labelled(self) -> "CaseResults":
@@ -64,6 +67,14 @@ class CaseResults:
         known = self.label >= 0  # false for NaN
         known = known.all(dim=1) if known.ndim == 2 else known
         return self.select(known.nonzero()[:, 0].tolist())
+
+    def by_stratum(self) -> "dict[str, CaseResults]":
+        """The rows of each group by its name (``site=1``), in the order of the names."""
+        return {
+            f"{name}={value}": self.select([row for row, own in enumerate(values) if own == value])
+            for name, values in self.strata.items()
+            for value in sorted(set(values))
+        }
 
     def having(self, modalities: Sequence[int]) -> "CaseResults":
         """The rows of cases that have any of these modalities, given by their places."""
@@ -97,6 +108,7 @@ def rows_of(
         gate=None if gate is None else gate.detach().float().cpu(),
         present=None if present is None else present.cpu(),
         units=dict(batch.get("units", {})),
+        strata=dict(batch.get("strata", {})),
     )
 
 
@@ -125,6 +137,7 @@ def join(parts: Sequence[CaseResults]) -> CaseResults:
         present=None if parts[0].present is None else torch.cat([cast(Tensor, part.present) for part in parts]),
         subsets={subset: torch.cat([part.subsets[subset] for part in parts]) for subset in parts[0].subsets},
         units={kind: [name for part in parts for name in part.units[kind]] for kind in parts[0].units},
+        strata={name: [value for part in parts for value in part.strata[name]] for name in parts[0].strata},
     )
 
 

@@ -38,18 +38,23 @@ class UnitResults:
         Args:
             class_names: C names.
         """
-        if self.label is None:
+        scores, label = self.labelled()
+        if not len(label):
             return {}
+        figures = classification_metrics(scores, label, class_names=class_names)
+        figures["units"] = float(len(label))
+        return figures | ({"labels_disagree": float(self.disagreeing)} if self.disagreeing else {})
+
+    def labelled(self) -> tuple[Tensor, Tensor]:
+        """Scores (K, C) float64, in the place of logits, and labels of the units whose label is known."""
+        if self.label is None:
+            return self.probabilities[:0], torch.zeros(0, dtype=torch.long)
         multi_label = self.label.ndim == 2
         known = ~self.label.isnan().any(dim=1) if multi_label else self.label >= 0
-        if not known.any():
-            return {}
         # Metrics rank by logits and decide at the largest, or above zero; so do these.
         chance = self.probabilities[known]
         scores = chance - 0.5 if multi_label else chance.clamp(min=torch.finfo(torch.float64).tiny).log()
-        figures = classification_metrics(scores, self.label[known], class_names=class_names)
-        figures["units"] = float(known.sum())
-        return figures | ({"labels_disagree": float(self.disagreeing)} if self.disagreeing else {})
+        return scores, self.label[known]
 
 
 def unit_results(
