@@ -155,7 +155,8 @@ def _best_of_slots(products: Tensor, sizes: list[int], slots: Tensor | None) -> 
         if slot == 0:
             continue
         if slots is not None:
-            slots[rows].masked_fill_(products[block] > best[rows], slot)
+            won = (products[block] > best[rows]).to(slots.dtype).mul_(slot)
+            torch.maximum(slots[rows], won, out=slots[rows])  # a later slot has the larger number
         torch.maximum(best[rows], products[block], out=best[rows])  # carries NaN on, for the loss to show it
     return best
 

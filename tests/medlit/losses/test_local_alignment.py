@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from medlit.losses import (
     LocalAlignmentLoss,
@@ -207,3 +208,34 @@ def test_the_module_is_the_function():
     for symmetric, gather in ((True, True), (False, False)):
         found = LocalAlignmentLoss(symmetric=symmetric, gather=gather)(patches, sentences, owner, SCALE, groups)
         assert torch.equal(found, local_alignment_loss(patches, sentences, owner, SCALE, symmetric, groups=groups))
+
+
+class LargestTensor(TorchDispatchMode):
+    """Watches how many elements the largest result of an operation has."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(tensor, torch.Tensor):
+                self.elements = max(self.elements, tensor.untyped_storage().nbytes() // tensor.element_size())
+        return result
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_never_holds_more_than_a_chunk_of_the_products(symmetric):
+    patches, sentences, owner = operands([0, 0, 0, 0, 1, 1, 2, 3, 4], p=20, e=2)
+    products_of_an_image = len(owner) * 20
+    with LargestTensor() as largest:
+        scores = local_alignment_scores(
+            patches,
+            sentences,
+            owner,
+            num_texts=5,
+            symmetric=symmetric,
+            chunk_bytes=2 * products_of_an_image * patches.element_size(),
+        )
+        torch.autograd.grad(sum(score.sum() for score in scores if score is not None), (patches, sentences))
+    # Winners of all 5 images are counted too: 5 images x 5 texts x 20 patches, though of one byte each.
+    assert products_of_an_image < largest.elements <= max(2 * products_of_an_image, 5 * 5 * 20 * symmetric)
