@@ -88,10 +88,12 @@ def solve_path(
     _check(features, labels, num_classes=num_classes, l2=l2)
     present, codes = labels.cpu().unique(return_inverse=True)
     weights = None if class_weights is None else class_weights.cpu().double()[present]
-    problem = _Problem(features, codes, num_classes=len(present), class_weights=weights)
-    start = torch.zeros(problem.rank + 1, len(present), dtype=torch.float64)
+    with torch.inference_mode(False):  # Lightning validates in inference mode, whose tensors have no gradients
+        problem = _Problem(features, codes.clone(), num_classes=len(present), class_weights=weights)
+        start = torch.zeros(problem.rank + 1, len(present), dtype=torch.float64)
     for penalty in l2:
-        start, converged, steps = problem.solve(penalty, start)
+        with torch.inference_mode(False), torch.enable_grad():
+            start, converged, steps = problem.solve(penalty, start)
         weight, bias = problem.on_raw_features(start)
         weight, bias = _with_absent(weight, bias, present, num_classes=num_classes, cases=len(labels))
         yield LinearSolution(weight=weight, bias=bias, l2=penalty, converged=converged, steps=steps)

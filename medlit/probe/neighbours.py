@@ -94,6 +94,6 @@ class Neighbours:
             or not 0 <= int(labels.min()) <= int(labels.max()) < num_classes
         ):
             raise CheckpointMismatchError(
-                "the checkpoint's neighbours are damaged; run the probe again, or set knn: null"
+                "neighbours of the checkpoint are damaged; run the probe again, or set knn: null"
             )
         return cls(bank=bank.half(), labels=labels, k=k, num_classes=num_classes)

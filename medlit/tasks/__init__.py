@@ -6,6 +6,7 @@ from medlit.tasks.evaluation import EvaluationTask
 from medlit.tasks.fusion import FusionTask
 from medlit.tasks.mama import MaMATask
 from medlit.tasks.one_pass import OnePassTask
+from medlit.tasks.probe import ProbeTask
 from medlit.tasks.results import CaseResults
 from medlit.tasks.schedules import PaperCyclicLR, WarmupCosineLR
 from medlit.tasks.unimodal import UnimodalTask
@@ -20,6 +21,7 @@ __all__ = [
     "MaMATask",
     "OnePassTask",
     "PaperCyclicLR",
+    "ProbeTask",
     "UnimodalTask",
     "WarmupCosineLR",
     "ZeroShotTask",
