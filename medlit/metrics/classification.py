@@ -48,7 +48,7 @@ def classification_metrics(
     counts = _Counts.of(target, decision)
     has_positives = counts.positives > 0
     two_sided = has_positives & (counts.negatives > 0)
-    ranked = scores - scores.flip(1) if scores.shape[1] == 2 and not multi_label else scores
+    ranked = _ranks(scores - scores.flip(1) if scores.shape[1] == 2 and not multi_label else scores)
 
     per_class = {
         "average_precision": _ranked(binary_average_precision, ranked, target, has_positives),
@@ -61,7 +61,7 @@ def classification_metrics(
     }
     figures = {("map" if name == "average_precision" else name): _mean(values) for name, values in per_class.items()}
     if not multi_label:  # for several labels these are the means over them
-        probabilities = scores.softmax(dim=1)
+        probabilities = _ranks(scores.softmax(dim=1))
         figures["map_softmax"] = _mean(_ranked(binary_average_precision, probabilities, target, has_positives))
         figures["auroc_softmax"] = _mean(_ranked(binary_auroc, probabilities, target, two_sided))
         figures["accuracy"] = float((decision & target).sum() / len(target))
@@ -110,15 +110,21 @@ class _Counts:
         return score.masked_fill(undefined, float("nan"))
 
 
-def _ranked(metric: Callable[[Tensor, Tensor], Tensor], scores: Tensor, target: Tensor, defined: Tensor) -> Tensor:
+def _ranked(metric: Callable[[Tensor, Tensor], Tensor], ranks: Tensor, target: Tensor, defined: Tensor) -> Tensor:
     """A ranking metric of every class, (C,) float64, NaN where not defined."""
-    values = torch.full((scores.shape[1],), float("nan"), dtype=torch.float64)
+    values = torch.full((ranks.shape[1],), float("nan"), dtype=torch.float64)
     for index in defined.nonzero()[:, 0].tolist():
-        # Torchmetrics squashes scores outside [0, 1] through a sigmoid; ranks in [0, 1) keep their order and ties.
-        order = scores[:, index].sort()[0]
-        ranks = torch.searchsorted(order, scores[:, index].contiguous()).double()
-        values[index] = metric(ranks / ranks.max().clamp(min=1), target[:, index].long())
+        values[index] = metric(ranks[:, index], target[:, index].long())
     return values
+
+
+def _ranks(scores: Tensor) -> Tensor:
+    """Ranks of scores (N, C) by class, in [0, 1], in their order and with their ties.
+
+    Torchmetrics squashes scores outside [0, 1] through a sigmoid, which makes ties.
+    """
+    ranks = torch.stack([column.unique(return_inverse=True)[1] for column in scores.unbind(dim=1)], dim=1).double()
+    return ranks / ranks.amax(dim=0).clamp(min=1)
 
 
 def _mean(values: Tensor) -> float:
