@@ -22,7 +22,8 @@ class PredictionWriter(Callback):
     data say so, ``label`` (class id, empty where unknown; multi-label: ``label_<class>``),
     ``prob_<class>``, ``logit_<class>``, the same of each modality as ``<modality>_prob_<class>`` and
     ``<modality>_logit_<class>`` (Early Intervention: steered by the others), ``gate_<modality>``. Probabilities are the
-    softmax over classes, for multi-label sets the sigmoid. Columns of a modality are empty where a case lacks it.
+    softmax over classes, for multi-label sets the sigmoid. Columns of a modality are empty where a case lacks it. Other
+    heads of a task (``knn``, ``class_captions_with_metadata``) have columns as a modality has.
 
     Where cases are parts of units, each kind has a table beside it, ``predictions_test_breast.<format>``, with answers
     and labels put together as in `medlit.tasks.units`: ``breast_id``, the ids of larger units, ``group_id``, ``label``,
@@ -104,7 +105,7 @@ def prediction_columns(task: EvaluationTask, results: CaseResults) -> dict[str, 
     columns |= {f"{kind}_id": ids for kind, ids in results.units.items()}
     columns |= _labels(task, results.label, rows=len(results.case_id))
     answer, *_ = results.logits
-    others = [name for name in task.modalities if name in results.logits and name != answer]
+    others = [name for name in results.logits if name != answer and "/" not in name]  # that is a part of a modality's
     for head, prefix in [(answer, ""), *((name, f"{name}_") for name in others)]:
         probabilities = results.probabilities(head, multi_label=task.multi_label).float()
         for kind, values in (("prob", probabilities), ("logit", results.logits[head])):

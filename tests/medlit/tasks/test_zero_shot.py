@@ -86,7 +86,11 @@ def test_a_pass_leaves_checkpoints_thresholds_and_predictions(run):
     assert (folder / "checkpoints/last.ckpt").is_file()
     assert kept["state_dict"] == {}
     assert kept["medlit"]["operating_points"] == task.operating_points
-    assert len(pl.read_parquet(folder / "predictions_test.parquet")) == len(task.case_results.case_id)
+    table = pl.read_parquet(folder / "predictions_test.parquet")
+    assert table["case_id"].to_list() == task.case_results.case_id
+    for prefix, head in (("", "class_captions"), ("class_captions_with_metadata_", "class_captions_with_metadata")):
+        logits = table[f"{prefix}logit_cancer"].to_list()
+        assert logits == task.case_results.logits[head][:, 1].tolist()
 
 
 def test_why_weights_must_not_be_shared_is_carried_on(run):
