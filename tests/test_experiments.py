@@ -16,7 +16,9 @@ from medlit.tasks import PaperCyclicLR
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = ROOT / "experiments"
-FILES = sorted(EXPERIMENTS.rglob("*.yaml"))
+MAMA = ("mama", "clip_embed", "slip", "zero", "probe", "linear", "finetune", "sgd")
+"""How the names begin of what belongs to MaMA; test_mama_experiments.py is about those."""
+FILES = [path for path in sorted(EXPERIMENTS.rglob("*.yaml")) if not path.stem.startswith(MAMA)]
 OVERLAYS = [path for path in FILES if path.parent.name == "overlays"]
 RECIPES = [path for path in FILES if path.parent.name == "recipes"]
 OURS = [EXPERIMENTS / "ei_rsna_mammo.yaml", EXPERIMENTS / "unimodal_rsna_mammo.yaml"]

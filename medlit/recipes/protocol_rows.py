@@ -10,10 +10,8 @@ from medlit.errors import ConfigurationError
 from medlit.recipes.plan import Job, Key
 from medlit.recipes.protocol import Block, Line
 from medlit.recipes.recipe import Recipe
-from medlit.run_folder import MANIFEST
+from medlit.run_folder import FIGURES, MANIFEST
 
-FIGURES = "figures_test.json"
-"""Where a test keeps its figures, in the run folder (`medlit.callbacks.figures`)."""
 WHOLE = ""
 """Name of the stratum of all cases."""
 FRACTION = "data.init_args.label_fraction"
@@ -94,7 +92,7 @@ def _figures(job: Job, head: str | None, *, case: str) -> Iterator[tuple[Place, 
         raise ConfigurationError(f"{job.title}: no figures of a test in {file}; train it anew with --rerun")
     for stratum, figures in {WHOLE: content, **content.get("strata", {})}.items():
         heads: dict[str, dict[str, float]] = figures["heads"]
-        answer = next(iter(content["heads"]))
+        answer = content.get("answer")
         wanted = answer if head is None else head
         if wanted not in content["heads"]:
             raise ConfigurationError(
