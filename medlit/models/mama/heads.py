@@ -28,7 +28,7 @@ def clamped_exp(tau: nn.Parameter) -> Tensor:
     """
     with torch.no_grad():
         tau.clamp_(max=math.log(MOST_SCALE))
-    return tau.float().exp()
+    return at_least_float32(tau).exp()
 
 
 def local_head(width: int, hidden: int, embed_dim: int) -> nn.Sequential:
