@@ -22,7 +22,7 @@ class FiguresWriter(Callback):
         cases, without_label  how many have a label, and how many more there are
         class_names           of the classes
         heads                 {head: {figure: number}}, the answer among them
-        units                 {kind: {figure: number}}, kinds as breast and exam
+        units                 {kind: {figure: number}}, kinds as breast and exam; <head>/breast: of another answer
         strata                {"site=1": {cases, heads, units, absent}}, groups of the cases by themselves
         subsets               {"clinic": {cases, figure: number}}, what comes of fewer modalities
         absent                {modality: how many cases lack it}

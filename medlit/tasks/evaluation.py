@@ -156,8 +156,14 @@ class EvaluationTask(LightningModule, ABC):
         self.units = self._units_of(results)
         return results
 
-    def _units_of(self, results: CaseResults) -> dict[str, UnitResults]:
-        return unit_results(results, multi_label=self.multi_label, severity=self.class_severity)
+    def _units_of(self, results: CaseResults, head: str | None = None) -> dict[str, UnitResults]:
+        return unit_results(results, multi_label=self.multi_label, severity=self.class_severity, head=head)
+
+    def _other_units(self, results: CaseResults) -> dict[str, UnitResults]:
+        """Units of the other answers there are (``<head>/breast``); heads of one modality are parts of an answer."""
+        others = [head for head in [*results.logits][1:] if head.partition("/")[0] not in self.modalities]
+        units = {head: self._units_of(results, head) for head in others if results.units}
+        return {f"{head}/{kind}": found for head, kinds in units.items() for kind, found in kinds.items()}
 
     def _evaluate(self, stage: Stage) -> None:
         """Log loss and metrics of the whole set; every process logs the same."""
@@ -176,7 +182,7 @@ class EvaluationTask(LightningModule, ABC):
         else:
             figures = self._set_figures(known, self.units, points=None)
             if not self.trainer.sanity_checking:  # of a few cases alone
-                rows = judged_rows(known, self.modalities, self.units)
+                rows = judged_rows(known, self.modalities, self.units | self._other_units(results))
                 self.operating_points = choose_points(rows, self.judgement)
         self.figures = replace(figures, loss=named, without_label=unlabelled)
         for prefix, metrics in self.figures.by_prefix():
@@ -185,7 +191,7 @@ class EvaluationTask(LightningModule, ABC):
     def _test_figures(self, results: CaseResults, known: CaseResults) -> SetFigures:
         """Figures of a test and of its strata."""
         rows = as_written(known) if self.fidelity == "code" else known
-        whole = self._set_figures(rows, self.units, points=self.operating_points)
+        whole = self._set_figures(rows, self.units | self._other_units(results), points=self.operating_points)
         labelled, strata = rows.by_stratum(), {}
         notes = [
             *whole.notes,
@@ -195,7 +201,8 @@ class EvaluationTask(LightningModule, ABC):
             if name not in labelled:
                 notes.append(f"{name}: no case has a label")
                 continue
-            strata[name] = self._set_figures(labelled[name], self._units_of(members), points=self.operating_points)
+            units = self._units_of(members) | self._other_units(members)
+            strata[name] = self._set_figures(labelled[name], units, points=self.operating_points)
             notes += [f"{name}, {note}" for note in strata[name].notes]
         return replace(whole, strata=strata, notes=tuple(notes))
 

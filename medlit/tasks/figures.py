@@ -40,7 +40,7 @@ class SetFigures:
     heads: dict[str, dict[str, float]]
     """Metrics by head, the model's answer first."""
     units: dict[str, dict[str, float]]
-    """Metrics by kind of unit (breast, exam)."""
+    """Metrics by kind of unit (breast, exam) of the answer; ``<head>/breast``: those of another answer."""
     absent: dict[str, int]
     """How many cases lack a modality, by its name."""
     subsets: SubsetFigures | None
@@ -74,11 +74,10 @@ class SetFigures:
 
     def rows(self) -> dict[str, dict[str, float]]:
         """Metrics by name of a table's row: heads, kinds of units, then those of the strata."""
-        rows = self.heads | {f"by {kind}": metrics for kind, metrics in self.units.items()}
+        rows = self.heads | {f"by {kind}": metrics for kind, metrics in _named(self.units).items()}
         for stratum, figures in self.strata.items():
-            answer = next(iter(figures.heads.values()), {})
-            rows[stratum] = answer
-            rows |= {f"{stratum} by {kind}": metrics for kind, metrics in figures.units.items()}
+            rows[stratum] = next(iter(figures.heads.values()), {})
+            rows |= {f"{stratum} by {kind}": metrics for kind, metrics in _named(figures.units).items()}
         return rows
 
     def show(self, judgement: Judgement | None = None, class_names: Sequence[str] = ()) -> None:
@@ -91,7 +90,8 @@ class SetFigures:
         judgement = judgement or Judgement()
         console = Console()
         counts = [f"{count} without {name}" for name, count in self.absent.items()]
-        counts += [f"{int(metrics.get('units', 0))} by {kind}" for kind, metrics in self.units.items()]
+        kinds = [kind for kind in self.units if "/" not in kind]  # as many of every answer
+        counts += [f"{int(self.units[kind].get('units', 0))} by {kind}" for kind in kinds]
         counts += [f"{figures.cases} of {stratum}" for stratum, figures in self.strata.items()]
         rows = self.rows()
         title = ", ".join([f"test, {self.cases} cases", *counts])
@@ -230,6 +230,11 @@ def _judged_by(results: CaseResults, head: str, modalities: Sequence[str]) -> Ca
     """The rows of the cases that have a head's modality; all for the answer of several."""
     modality = head.partition("/")[0]
     return results.having([modalities.index(modality)]) if modality in modalities else results
+
+
+def _named(units: Mapping[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Metrics by what a table calls them: the kind, and the head of another answer than the first."""
+    return {", ".join(reversed(kind.rsplit("/", 1))): metrics for kind, metrics in units.items()}
 
 
 def _kappas(rows: Mapping[str, Mapping[str, float]], judgement: Judgement, class_names: Sequence[str]) -> Iterator[str]:

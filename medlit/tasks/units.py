@@ -58,7 +58,7 @@ class UnitResults:
 
 
 def unit_results(
-    results: CaseResults, *, multi_label: bool, severity: Sequence[int] | None = None
+    results: CaseResults, *, multi_label: bool, severity: Sequence[int] | None = None, head: str | None = None
 ) -> dict[str, UnitResults]:
     """Answers and labels of the units, by kind, the smaller kind first.
 
@@ -69,13 +69,14 @@ def unit_results(
         results: Rows of a whole set.
         multi_label: Whether a case may have several labels.
         severity: See `medlit.metrics.aggregate`.
+        head: Whose answers; None: the first one's.
 
     Raises:
         ConfigurationError: If a kind is called like a head, or a unit is in two larger ones or groups.
     """
     check_kinds(results)
     found: dict[str, UnitResults] = {}
-    probabilities = results.probabilities(next(iter(results.logits)), multi_label=multi_label)
+    probabilities = results.probabilities(head or next(iter(results.logits)), multi_label=multi_label)
     label, group, units = results.label, results.group_id, results.units
     cases = torch.ones(len(group), dtype=torch.long)
     while units:

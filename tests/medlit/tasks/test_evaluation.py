@@ -8,6 +8,7 @@ import torch
 from medlit.callbacks import FiguresWriter
 from medlit.errors import CheckpointMismatchError
 from medlit.metrics import choose_thresholds, classification_metrics, decisions_at, predictive_values
+from medlit.tasks.units import unit_results
 from tests.medlit.tasks.judged import CANCER, GivenData, cancers, case, task
 from tests.medlit.tasks.tiny import TinyDataModule, trainer, unimodal
 
@@ -77,7 +78,7 @@ def test_thresholds_are_the_validations_and_travel_with_the_checkpoint(tmp_path)
     judge, logged = run_test(tmp_path, cases, checkpoint)
     thresholds = choose_thresholds(*scores_and_truth(cases, "val"))
     assert judge.operating_points["mammogram"] == {"answer": pytest.approx(thresholds)}
-    assert set(judge.operating_points) == {"mammogram", "other", "breast", "exam"}
+    assert set(judge.operating_points) == {"mammogram", "other", "breast", "exam", "other/breast", "other/exam"}
     scores, positive = scores_and_truth(cases, "test")
     for point, threshold in thresholds.items():
         decisions = decisions_at(scores, positive, threshold)
@@ -100,6 +101,11 @@ def test_each_head_and_kind_of_unit_has_its_own(tmp_path):
     expected = decisions_at(scores[:, 1] - scores[:, 0], labels == 1, points["breast"])
     assert logged["test/breast/youden/sensitivity"] == pytest.approx(expected["sensitivity"], abs=1e-6)
     assert logged["test/exam/pf1_screening"] < logged["test/exam/pf1"]
+    # the other answer has its breasts and exams too; its probabilities are others, in the same order of images
+    assert logged["test/other/auroc"] == logged["test/auroc"]
+    other = unit_results(judge.case_results, multi_label=False, head="other")["breast"].figures(CANCER)
+    assert logged["test/other/breast/auroc"] == pytest.approx(other["auroc"], abs=1e-6)
+    assert logged["test/site=1/other/exam/units"] == 10
 
 
 def test_a_validation_has_no_figures_at_thresholds_chosen_on_it(tmp_path):
