@@ -22,12 +22,13 @@ class FiguresWriter(Callback):
         cases, without_label  how many have a label, and how many more there are
         class_names           of the classes
         heads                 {head: {figure: number}}, the answer among them
-        units                 {kind: {figure: number}}, kinds as breast and exam; <head>/breast: of another answer
-        strata                {"site=1": {cases, heads, units, absent}}, groups of the cases by themselves
+        units                 {kind: {figure: number}}, of the answer; kinds are breast and exam
+        other_units           {head: {kind: {figure: number}}}, of other answers than the first
+        strata                {"site=1": {cases, heads, units, other_units, absent}}, groups of the cases by themselves
         subsets               {"clinic": {cases, figure: number}}, what comes of fewer modalities
         absent                {modality: how many cases lack it}
         loss                  {term: number}, loss the sum
-        operating_points      {head or kind: {question: {point: threshold}}}, those the test went by
+        operating_points      {head, kind or head/kind: {question: {point: threshold}}}, those the test went by
         screening_prevalence  the stated one, or null
         natural_prevalence    whether classes are as frequent as where the test cases come from
         notes                 in words, which figures there are not, and why
@@ -70,7 +71,19 @@ def figures_record(task: EvaluationTask, figures: SetFigures) -> dict[str, Any]:
 
 
 def _of_set(figures: SetFigures) -> dict[str, Any]:
-    return {"cases": figures.cases, "heads": figures.heads, "units": figures.units, "absent": figures.absent}
+    """What the whole set and each stratum have."""
+    others: dict[str, dict[str, dict[str, float]]] = {}
+    for name, metrics in figures.units.items():
+        head, _, kind = name.rpartition("/")
+        if head:
+            others.setdefault(head, {})[kind] = metrics
+    return {
+        "cases": figures.cases,
+        "heads": figures.heads,
+        "units": {kind: metrics for kind, metrics in figures.units.items() if "/" not in kind},
+        "other_units": others,
+        "absent": figures.absent,
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -27,6 +27,9 @@ def test_holds_all_that_the_test_logged_at_full_precision(tmp_path):
         for owner in ("heads", "units"):
             for key, figures in part[owner].items():
                 flat |= {f"{start}{key}/{name}": value for name, value in figures.items()}
+        for head, kinds in part["other_units"].items():
+            for kind, figures in kinds.items():
+                flat |= {f"{start}{head}/{kind}/{name}": value for name, value in figures.items()}
     flat |= {f"{name}/cases": stratum["cases"] for name, stratum in found["strata"].items()}
     names = {name.removeprefix("test/") for name in logged}
     assert names <= set(flat)
