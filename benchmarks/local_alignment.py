@@ -7,7 +7,8 @@ the same loss and gradients first, then time and memory. See ``--help`` for size
 How it is measured. Each measurement lives in a process of its own. Memory is the highest resident size of the process
 (``VmHWM`` of Linux) over forward and backward, less what it held just before: torch, inputs; and less the inputs'
 gradients. A small step comes before, so that libraries' own buffers are not counted. Where two forms are compared,
-their processes take turns, one step each, never at the same time; time is the median over the turns.
+their processes take turns, one step each, never at the same time. Time is processor time, of all threads together, the
+median over the turns.
 """
 
 import argparse
@@ -76,15 +77,15 @@ def largest_difference(setting: Setting) -> float:
 
 
 def take_turns(form: str, setting: Setting, pipe: Connection) -> None:
-    """Work in a process of its own: a step whenever asked, its seconds as the answer; at the end the bytes beyond."""
+    """Work in a process of its own: a step whenever asked, its processor seconds as the answer; then its bytes."""
     torch.set_num_threads(setting.threads)
     step(form, make_inputs(replace(setting, images=2, sentences=2)))
     inputs = make_inputs(setting)
     before = resident("VmRSS")
     while pipe.recv():
-        start = time.perf_counter()
+        start = time.process_time()
         step(form, inputs)
-        pipe.send(time.perf_counter() - start)
+        pipe.send(time.process_time() - start)
     gradients = sum(tensor.nbytes for tensor in inputs[:2])
     pipe.send(resident("VmHWM") - before - gradients)
 
@@ -97,7 +98,7 @@ def step(form: str, inputs: tuple[Tensor, Tensor, Tensor]) -> None:
 
 
 def measure(setting: Setting, forms: list[str], repeats: int) -> dict[str, tuple[float, float]]:
-    """Median seconds of a step and bytes beyond inputs and their gradients, by form."""
+    """Median processor seconds of a step and bytes beyond inputs and their gradients, by form."""
     context = multiprocessing.get_context("spawn")
     pipes, workers = {}, []
     for form in forms:
@@ -125,7 +126,7 @@ def main() -> None:
     parser.add_argument("--patches", type=int, default=1369, help="P, patches of an image (37 x 37: 518 px by 14)")
     parser.add_argument("--sentences", type=int, default=1500, help="S, sentences of all captions")
     parser.add_argument("--channels", type=int, default=512, help="E")
-    parser.add_argument("--compared", type=int, default=48, help="N where both forms are measured; S in proportion")
+    parser.add_argument("--compared", type=int, default=96, help="N where both forms are measured; S in proportion")
     parser.add_argument("--repeats", type=int, default=3, help="counted steps")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of each process")
     args = parser.parse_args()
@@ -136,7 +137,7 @@ def main() -> None:
     print(f"torch {torch.__version__}\n{whole}", flush=True)
     ((seconds, beyond),) = measure(whole, ["product"], args.repeats).values()
     gigaflops = 3 * 2 * whole.images * whole.patches * whole.sentences * whole.channels / 1e9
-    print(f"product   {seconds:6.2f} s a step (median of {args.repeats}), {gigaflops / seconds:.0f} GFLOP/s")
+    print(f"product   {seconds:6.2f} s a step (median of {args.repeats}), {gigaflops / seconds:.0f} GFLOP/s a core")
     print(f"          {beyond / 1e9:6.2f} GB beyond inputs and their gradients", flush=True)
 
     difference = largest_difference(smaller)

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TORCH_PARTS = ("medlit.models", "medlit.losses", "medlit.peft", "medlit.metrics")
+TORCH_PARTS = (
+    *("medlit.models", "medlit.losses", "medlit.peft", "medlit.metrics"),
+    *("medlit.collectives", "medlit.precision"),
+)
 CLI = ("medlit.cli", "medlit.lightning_cli")
 
 SETS = tuple(f"data_modules.{name}" for name in ("skin", "retina", "knee", "mammography"))

@@ -6,9 +6,10 @@ N images of P patches, M texts with S sentences altogether, E channels.
 import torch
 from torch import Tensor, nn
 
+from medlit.collectives import counts_of_processes, rank
 from medlit.losses.alignment_maxima import AlignmentMaxima, Settings, lay_out
 from medlit.losses.clip import matched_cross_entropy
-from medlit.losses.gather import gather_rows, rank_offset
+from medlit.losses.gather import gather_rows
 from medlit.precision import at_least_float32, autocast_off
 
 CHUNK_BYTES = 2**25
@@ -52,16 +53,17 @@ def local_alignment_loss(
     Raises:
         ValueError: If N < 2 (nothing would repel), shapes or dtypes do not fit, or an owner is out of range.
     """
-    total = len(patches)
+    total, rows = len(patches), [len(patches)]
     if gather:
         _check(patches, sentences, sentence_owner, total)
-        first, total = rank_offset(total)
-        sentences, sentence_owner = gather_rows(sentences), gather_rows(sentence_owner + first)
+        rows, lines = counts_of_processes([total, len(sentences)], patches.device)
+        first, total = sum(rows[: rank()]), sum(rows)
+        sentences, sentence_owner = gather_rows(sentences, lines), gather_rows(sentence_owner + first, lines)
     if total < 2:
         raise ValueError(f"local_alignment_loss needs patches (N >= 2, P, E), got {tuple(patches.shape)}")
     scores = local_alignment_scores(patches, sentences, sentence_owner, num_texts=total, symmetric=symmetric)
     both = torch.cat([score for score in scores if score is not None], dim=1)  # (own rows, N or 2N)
-    both = gather_rows(both) if gather else both
+    both = gather_rows(both, rows) if gather else both
     has_sentence = torch.bincount(sentence_owner, minlength=total) > 0
     with autocast_off(patches.device.type):
         taking_part = has_sentence.nonzero()[:, 0]
