@@ -10,7 +10,7 @@ from torch.optim import SGD, AdamW
 from medlit.losses import MaMALoss, clip_loss, nt_xent_loss
 from medlit.tasks import WarmupCosineLR
 from tests.medlit.tasks.tiny import trainer
-from tests.medlit.tasks.tiny_pairs import LATE_START, TinyPairs, collate, mama, sample
+from tests.medlit.tasks.tiny_pairs import CUT, LATE_START, TinyPairs, collate, mama, sample
 
 CLIP = {"second_image_weight": 0.0, "view_weight": 0.0, "local_weight": 0.0}
 SLIP = {"second_image_weight": 0.0, "local_weight": 0.0}
@@ -143,13 +143,13 @@ def test_parts_of_a_batch_in_the_towers_change_no_gradient(tmp_path):
 
 
 def test_what_is_logged_of_a_training(tmp_path):
-    _, runner, _ = fit(tmp_path, epochs=1, late_start=0)
+    _, runner, _ = fit(tmp_path, epochs=1, late_start=0, data=TinyPairs(pairs=12))
     found = {name: float(value) for name, value in runner.callback_metrics.items() if name.startswith("train/")}
     figures = {"scale", "local_scale", "image_to_text_accuracy", "text_to_image_accuracy", "duplicate_captions"}
     counts = {"cut_captions", "captions_without_sentence"}
     terms = {"loss", "image_text", "second_image_text", "view", "local"}
     assert {name.removeprefix("train/") for name in found} == figures | counts | terms
-    assert found["train/cut_captions"] == 4  # one a batch, four batches
+    assert found["train/cut_captions"] == len(CUT)
     assert found["train/scale"] == pytest.approx(1 / 0.07, rel=0.01)
 
 

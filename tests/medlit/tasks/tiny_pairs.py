@@ -19,6 +19,8 @@ NUM_TOKENS = 20
 CLASSES = 3
 SEPARATOR = 1
 LATE_START = 3
+CUT = ("c0", "c3", "c5")
+"""Pairs whose captions lost sentences."""
 
 IMAGE = ImageTower(
     backbone="vit_tiny_patch16_224",
@@ -85,7 +87,7 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
         "sentence_positions": torch.nn.utils.rnn.pad_sequence(ends, batch_first=True, padding_value=-1),
         **{name: torch.tensor([each[name] for each in samples]) for name in ("same_breast", "label")},
         "caption": [str(each["tokens"].tolist()) for each in samples],
-        "cut_captions": 1,
+        "cut_captions": sum(each["case_id"] in CUT for each in samples),
         **{name: [each[name] for each in samples] for name in ("case_id", "group_id")},
         "units": {},
         "class_text": {PLAIN: ClassText(input_ids=text, attention_mask=torch.ones_like(text), label=torch.arange(3))},
