@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -55,6 +56,13 @@ def folds_of(task: LightningModule) -> dict[str, int] | None:
     if getattr(data, "num_folds", None) is None:
         return None
     return {name: int(getattr(data, name)) for name in ("num_folds", "fold", "split_seed")}
+
+
+def cut_of(task: LightningModule) -> dict[str, Any] | None:
+    """What decides which cases of a set a task tests: the set's name, seed and folds; None where data have none."""
+    data = getattr(task._trainer, "datamodule", None)
+    names = ("name", "split_seed", "num_folds", "fold")
+    return {name: getattr(data, name) for name in names} if all(hasattr(data, name) for name in names) else None
 
 
 def restrictions_of_run(task: LightningModule) -> dict[str, str]:

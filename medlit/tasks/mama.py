@@ -19,7 +19,7 @@ from medlit.mama_checkpoint import mama_info, restore_mama
 from medlit.models.mama.model import MaMAModel
 from medlit.models.mama.zero_shot import CaptionEncoder
 from medlit.models.timm_vit import zero_of
-from medlit.tasks.checks import check_monitors, folds_of, refuse_non_finite_loss, restrictions_of_run
+from medlit.tasks.checks import check_monitors, cut_of, folds_of, refuse_non_finite_loss, restrictions_of_run
 from medlit.tasks.pair_checks import CaptionWatch, check_pairs, suspects, tokenizer_of
 from medlit.tasks.pair_embeddings import embed_pairs, global_rows
 from medlit.tasks.pair_figures import (
@@ -270,6 +270,7 @@ class MaMATask(LightningModule):
             class_names=self.class_names,
             tokenizer=tokenizer_of(data),
             folds=folds_of(self),
+            cut=cut_of(self),
             restrictions=restrictions_of_run(self),
         )
 

@@ -11,8 +11,15 @@ KEPT_CAPTIONS = 1 << 14
 """Captions whose embeddings are kept between batches: 32 MB of 512 floats each."""
 
 
+Key = tuple[bytes, int | None]
+"""What tells texts apart."""
+
+
 class TextTowerLike(Protocol):
     """The part of `MaMAModel` that embeds captions, pooled as in training."""
+
+    fidelity: str
+    """``code``: padding counts in the mean."""
 
     def encode_texts(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(B, T, H) hidden states."""
@@ -71,7 +78,7 @@ class CaptionEncoder:
     def __init__(self, model: TextTowerLike, *, chunk: int = 64, kept: int = KEPT_CAPTIONS) -> None:
         self.model = model
         self.chunk, self.kept = chunk, kept
-        self._embeddings: OrderedDict[bytes, Tensor] = OrderedDict()
+        self._embeddings: OrderedDict[Key, Tensor] = OrderedDict()
 
     def forget(self) -> None:
         """Drop all embeddings, for the weights have changed."""
@@ -90,9 +97,10 @@ class CaptionEncoder:
         """
         rows, wordings, captions, length = input_ids.shape
         ids, mask = input_ids.reshape(-1, length), attention_mask.reshape(-1, length)
-        keys = [_key(row, each) for row, each in zip(ids.cpu(), mask.cpu(), strict=True)]
+        padded = length if self.model.fidelity == "code" else None  # then a text is another one at another length
+        keys = [_key(row, each, padded) for row, each in zip(ids.cpu(), mask.cpu(), strict=True)]
         found = {key: self._embeddings[key] for key in dict.fromkeys(keys) if key in self._embeddings}
-        new: dict[bytes, int] = {}  # where each text that is not known yet first stands
+        new: dict[Key, int] = {}  # where each text that is not known yet first stands
         for place, key in enumerate(keys):
             if key not in found:
                 new.setdefault(key, place)
@@ -108,15 +116,15 @@ class CaptionEncoder:
         embedding = self.model.text_embedding(self.model.pool_text(self.model.encode_texts(ids, mask), mask))
         return F.normalize(embedding.float(), dim=-1)
 
-    def _keep(self, embeddings: dict[bytes, Tensor]) -> None:
+    def _keep(self, embeddings: dict[Key, Tensor]) -> None:
         self._embeddings |= embeddings
         while len(self._embeddings) > self.kept:
             self._embeddings.popitem(last=False)
 
 
-def _key(ids: Tensor, mask: Tensor) -> bytes:
-    """A text without its padding: the same in batches of any length."""
-    return ids[mask.bool()].numpy().tobytes()
+def _key(ids: Tensor, mask: Tensor, padded: int | None) -> tuple[bytes, int | None]:
+    """A text without its padding: the same in batches of any length, where the length has no part in its mean."""
+    return ids[mask.bool()].numpy().tobytes(), padded
 
 
 def _chunks(places: list[int], size: int) -> list[list[int]]:

@@ -164,6 +164,23 @@ def test_a_tokenizer_of_another_size_is_refused(tmp_path):
         zero_shot(data, path)
 
 
+@pytest.mark.parametrize(
+    ("cut", "message"),
+    [
+        ({"split_seed": 1}, "trained on EMBED cut by split_seed 1, here it is 0"),
+        ({"num_folds": 5, "fold": 0}, "trained on EMBED cut by num_folds 5, here it is None"),
+    ],
+)
+def test_a_set_cut_otherwise_than_in_pretraining_is_refused(cut, message, tmp_path):
+    data = embed()
+    whole = {"name": "EMBED", "split_seed": 0, "num_folds": None, "fold": None}
+    path = save_mama(tmp_path / "mama.ckpt", num_tokens=data.num_tokens, cut={**whole, **cut})
+    with pytest.raises(CheckpointMismatchError, match=message):
+        trainer(tmp_path).test(zero_shot(data, path), datamodule=data)
+    other = rsna()
+    trainer(tmp_path).test(zero_shot(other, path), datamodule=other, verbose=False)
+
+
 def test_a_text_model_too_short_for_the_captions_is_refused(tmp_path):
     data = rsna(text=ClassTextSettings(max_tokens=200))
     path = save_mama(tmp_path / "mama.ckpt", num_tokens=data.num_tokens)

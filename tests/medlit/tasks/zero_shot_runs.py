@@ -44,12 +44,12 @@ def embed(**settings: Any) -> EMBEDDataModule:
     return EMBEDDataModule(**{**shared, "class_text": ClassTextSettings(), **settings})
 
 
-def save_mama(path: Path, *, num_tokens: int, seed: int = 0, tokenizer: dict[str, Any] | None = None) -> Path:
+def save_mama(path: Path, *, num_tokens: int, seed: int = 0, tokenizer: Any = WORDS, cut: Any = None) -> Path:
     """A checkpoint as a MaMATask writes it, of weights that have learned nothing."""
     torch.manual_seed(seed)
     model = MaMAModel(img_size=SIZE, num_tokens=num_tokens, **TOWERS)
     state = {f"model.{name}": tensor for name, tensor in model.trained_state().items()}
-    info = mama_info(model, tokenizer=tokenizer or WORDS, restrictions={"EMBED": "not to be shared"})
+    info = mama_info(model, tokenizer=tokenizer, cut=cut, restrictions={"EMBED": "not to be shared"})
     torch.save({"state_dict": state, "medlit": info}, path)
     return path
 

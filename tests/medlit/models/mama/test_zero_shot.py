@@ -13,8 +13,9 @@ from medlit.models.mama.zero_shot import CaptionEncoder, class_scores
 class Words(nn.Module):
     """A text tower that knows each token's vector, and counts the captions that it was given."""
 
-    def __init__(self):
+    def __init__(self, fidelity="paper"):
         super().__init__()
+        self.fidelity = fidelity
         torch.manual_seed(0)
         self.words, self.project = nn.Embedding(50, 6), nn.Linear(6, 4)
         self.captions = 0
@@ -27,6 +28,8 @@ class Words(nn.Module):
         return self.words(input_ids)
 
     def pool_text(self, hidden, attention_mask):
+        if self.fidelity == "code":
+            return hidden.mean(1)
         return (hidden * attention_mask[..., None]).sum(1) / attention_mask.sum(1, keepdim=True)
 
     def text_embedding(self, pooled):
@@ -103,6 +106,17 @@ def test_texts_that_differ_in_one_token_are_told_apart():
     assert not torch.allclose(one, other)
     shorter = torch.tensor([[[[1, 1, 1], [1, 1, 0]]]])
     assert not torch.allclose(encoder(ids, shorter)[0, 1], other)
+
+
+def test_where_padding_counts_a_text_of_another_length_is_another_text():
+    model = Words(fidelity="code")
+    encoder = CaptionEncoder(model)
+    ids, mask = captions(1, 1, 2, 4)
+    first = encoder(ids, mask)
+    longer = [F.pad(each, (0, 2)) for each in (ids, mask)]
+    assert not torch.allclose(encoder(*longer), first)
+    assert torch.equal(encoder(ids, mask), first)
+    assert model.captions == 4
 
 
 def test_what_is_kept_has_a_bound_and_can_be_forgotten():
