@@ -25,10 +25,11 @@ def question_tables(
     """
     contrast = {"auroc": "AUROC", "balanced_accuracy": "balanced\nat 0", "youden/balanced_accuracy": "balanced\nYouden"}
     counts = {"positives": "posi-\ntives", "negatives": "nega-\ntives"}
-    called = {f"called/{name}": f"called\n{name}" for name in apart}
+    called = {f"called/{name}": name for name in apart}
     if prefix:
-        named = ", share called positive of each other class" if apart else ""
-        yield from _table(rows, prefix, contrast | called, title=f"{title}{named}", counts=counts)
+        yield from _table(rows, prefix, contrast, title=title, counts=counts)
+        title = prefix.rstrip("/")  # said in full above
+        yield from _table(rows, prefix, called, title=f"{title}, share called positive of each other class, at 0")
     for point, heading in _POINTS.items():
         decided = {f"{point}/{name}": short for name, short in _DECISIONS.items()}
         if prevalence is not None:

@@ -68,13 +68,16 @@ def figure_table(
     return table
 
 
-def markdown_table(rows: Rows, *, cases: Mapping[str, int] | None = None) -> str:
-    """For a README; arguments as in `result_table`."""
-    headings = [*([] if cases is None else ["cases"]), *COLUMNS.values()]
+def markdown_table(rows: Rows, *, cases: Mapping[str, int] | None = None, columns: Mapping[str, str] = COLUMNS) -> str:
+    """For a README; arguments as in `result_table`, ``columns`` as in `figure_table`."""
+    headings = [*([] if cases is None else ["cases"]), *columns.values()]
     lines = [
         "| | " + " | ".join(headings) + " |",
         "|---|" + "---:|" * len(headings),
-        *(f"| {name} | " + " | ".join([*_count(name, cases), *_cells(row)]) + " |" for name, row in rows.items()),
+        *(
+            f"| {name} | " + " | ".join([*_count(name, cases), *_cells(row, columns)]) + " |"
+            for name, row in rows.items()
+        ),
     ]
     return "\n".join(lines)
 

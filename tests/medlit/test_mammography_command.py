@@ -26,3 +26,13 @@ def test_a_set_is_drawn_prepared_and_learned(tmp_path):
     assert set(images["breast_id"]) == set(breasts["breast_id"])
     assert set(images["exam_id"]) == set(exams["exam_id"])
     assert len(images) > len(breasts) > len(exams) > 0
+    figures = json.loads((run / "figures_test.json").read_text())
+    assert (figures["cases"], figures["synthetic"], figures["screening_prevalence"]) == (len(images), True, 0.005)
+    sites = [figures["strata"][f"site={number}"]["cases"] for number in (1, 2)]
+    assert sum(sites) == len(images)
+    assert "cancer, at the threshold for 90 % specificity of the validation" in " ".join(fit.stdout.split())
+    # the checkpoint alone says the same again: thresholds are not chosen anew
+    before = (run / "figures_test.json").read_bytes()
+    test = medlit("test", "--config", run / "config.yaml")
+    assert test.returncode == 0, test.stderr
+    assert (run / "figures_test.json").read_bytes() == before

@@ -15,6 +15,7 @@ def rows(cases: list[int], *, label: bool | str = True) -> CaseResults:
         label=labels[label],
         logits={"fused": torch.cat([number, -number], dim=1)},
         gate=number,
+        strata={"site": [str(case % 2) for case in cases]},
     )
 
 
@@ -29,6 +30,7 @@ def test_cases_are_dealt_back_in_order_without_repeats(world, cases):
     assert whole.answer[:, 0].tolist() == list(range(cases))
     assert whole.gate.tolist() == [[case] for case in range(cases)]
     assert whole.label.tolist() == list(range(cases))
+    assert whole.strata == {"site": [str(case % 2) for case in range(cases)]}
 
 
 def test_shares_of_different_length_are_dealt_back_too():
@@ -44,6 +46,12 @@ def test_labels_missing_in_some_batches_are_unknown():
     several = join([rows([0], label=False), rows([2], label="multi")])
     assert several.label.isnan().tolist() == [[True, True], [False, False]]
     assert several.labelled().case_id == ["c2"]
+
+
+def test_a_stratum_has_its_rows_in_their_order_and_strata_that_of_their_names():
+    parts = rows([3, 0, 1, 2]).by_stratum()
+    assert {name: part.case_id for name, part in parts.items()} == {"site=0": ["c0", "c2"], "site=1": ["c3", "c1"]}
+    assert list(parts) == ["site=0", "site=1"]
 
 
 def test_labelled_leaves_the_unknown_out():
