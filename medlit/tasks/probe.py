@@ -256,6 +256,8 @@ class ProbeTask(OnePassTask, UnimodalTask):  # type: ignore[misc]  # one has no 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Load the head, and the neighbours if they vote."""
         super().on_load_checkpoint(checkpoint)
+        said = checkpoint["medlit"].get("probe")
+        self.l2_chosen = said.get("l2") if isinstance(said, dict) else None
         kept, self.neighbours = checkpoint.get(NEIGHBOURS), None
         if self.knn is None:
             return
