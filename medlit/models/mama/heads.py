@@ -22,7 +22,7 @@ def first_log_scale() -> nn.Parameter:
 
 
 def clamped_exp(tau: nn.Parameter) -> Tensor:
-    """exp(tau), at most 100, scalar float32.
+    """exp(tau), at most 100, scalar, float32 at least.
 
     tau itself is set back where a step took it too far, so that it can return: a clamp of the value has no gradient.
     """
