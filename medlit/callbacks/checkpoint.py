@@ -30,7 +30,7 @@ class BestCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
             save_on_train_epoch_end=True,
         )
-        self._validated_at = 0
+        self._validated_at: int | None = None  # no validation yet
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write into the run folder."""
@@ -50,7 +50,7 @@ class BestCheckpoint(ModelCheckpoint):
         """Save the best first, then the last: Lightning's own ``save_last`` leaves out epochs that are not best."""
         # An epoch may end without a validation of its own: the figures are then those of an earlier step.
         step = self._validated_at if str(self.monitor).startswith("val/") else trainer.global_step
-        if step >= select_from_step(pl_module):
+        if step is not None and step >= select_from_step(pl_module):
             super().on_train_epoch_end(trainer, pl_module)
         if not getattr(trainer, "fast_dev_run", False) and self.dirpath is not None:
             self.last_model_path = str(Path(self.dirpath) / f"{self.CHECKPOINT_NAME_LAST}{self.FILE_EXTENSION}")
@@ -68,7 +68,7 @@ class BestCheckpoint(ModelCheckpoint):
         ):
             print(
                 f"No best.ckpt: it is chosen by {self.monitor} from step {first} on, training ended at step "
-                f"{trainer.global_step}, last validated at step {self._validated_at}; last.ckpt is there."
+                f"{trainer.global_step}, last validated at step {self._validated_at or 0}; last.ckpt is there."
             )
 
 

@@ -15,6 +15,8 @@ from medlit.recipes.resume import is_trained, resumes_exactly
 RECORD, LOG = "recipe.json", "recipe.log"
 """What a recipe keeps in the run folder of a training, beside medlit's own files."""
 PREDICTIONS = "predictions_test.parquet"
+OUT = "{out}"
+"""In the value of an option: the recipe's folder, for what its trainings share."""
 FORMAT = 1
 """Of the record."""
 
@@ -120,7 +122,8 @@ def _job(recipe: Recipe, stage: Stage, *, seed: int, fold: int | None, out: Path
     if adapters:
         words += ["--model.init_args.init_from", json.dumps({key: _best(job) for key, job in adapters.items()})]
     for key, value in settings.items():
-        words += [f"--{key}", value if isinstance(value, str) else json.dumps(value, default=str)]
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        words += [f"--{key}", text.replace(OUT, str(out))]
     for key, job in weights.items():
         words += [f"--{key}", _best(job)]
     inputs = {

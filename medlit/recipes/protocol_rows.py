@@ -85,24 +85,30 @@ def _row(block: Block, line: Line, by_seed: Mapping[int, Job], finished: Collect
 
 
 def _figures(job: Job, head: str | None, *, case: str) -> Iterator[tuple[Place, float]]:
-    """Figures of a head by case, of the answer also by what cases are parts of; of all cases and of their strata."""
+    """Figures of a head by case and by what cases are parts of, of all cases and of their strata."""
     file = job.folder / FIGURES
     content = _read(file)
     if not content.get("heads"):
         raise ConfigurationError(f"{job.title}: no figures of a test in {file}; train it anew with --rerun")
     for stratum, figures in {WHOLE: content, **content.get("strata", {})}.items():
         heads: dict[str, dict[str, float]] = figures["heads"]
-        answer = content.get("answer")
+        answer = str(content.get("answer"))
         wanted = answer if head is None else head
         if wanted not in content["heads"]:
             raise ConfigurationError(
                 f"{job.title}: {file} has no head {wanted!r}; its heads are {', '.join(content['heads'])}"
             )
-        units = figures.get("units", {}) if wanted == answer else {}
+        units = figures.get("units", {}) if wanted == answer else figures.get("other_units", {}).get(wanted, {})
         for kind, found in {case: heads.get(wanted, {}), **units}.items():
             for name, value in found.items():
                 if isinstance(value, (int, float)):
                     yield (stratum, kind, name), float(value)
+
+
+def _under(units: Mapping[str, dict[str, float]], prefix: str) -> dict[str, dict[str, float]]:
+    """Figures by kind of unit of one head; of another than the answer it stands before the kind."""
+    own = {kind: figures for kind, figures in units.items() if kind.startswith(prefix)}
+    return {kind.removeprefix(prefix): own[kind] for kind in own if prefix or "/" not in kind}
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -67,3 +67,10 @@ def test_figures_of_an_earlier_validation_choose_nothing(tmp_path, capsys):
     best = train_late(tmp_path, max_epochs=2, max_steps=7)  # ends inside the second epoch
     assert not best.best_model_path
     assert "training ended at step 7, last validated at step 4; last.ckpt is there" in capsys.readouterr().out
+
+
+def test_epochs_before_the_first_validation_are_no_candidates(tmp_path):
+    best = BestCheckpoint(monitor="val/loss", mode="max")  # the loss falls, so that an earlier epoch is "better"
+    settings = {"max_epochs": 5, "check_val_every_n_epoch": 2}
+    trainer(tmp_path, callbacks=[best], **settings).fit(unimodal(), datamodule=TinyDataModule())
+    assert epochs_kept(tmp_path) == (1, 4)
