@@ -145,9 +145,7 @@ def check_info(
         if known and trained[name] != value:
             raise CheckpointMismatchError(f"{source}: trained with {name} {trained[name]}, here it is {value}")
     if folds is not None and info.get("folds") not in (None, folds):
-        theirs, here = (
-            ", ".join(f"{name} {value}" for name, value in found.items()) for found in (info["folds"], folds)
-        )
+        theirs, here = (", ".join(f"{key} {own[key]}" for key in own) for own in (info["folds"], folds))
         raise CheckpointMismatchError(
             f"{source}: trained on {theirs}, the data has {here}, which tests cases that "
             "it was trained on; give the fold it was trained on"
