@@ -42,20 +42,24 @@ class Setting:
 
 
 def make_inputs(setting: Setting) -> tuple[Tensor, Tensor, Tensor]:
-    """Patches (N, P, E), sentences (S, E), both L2-normalised, and owners (S,): every caption has a sentence."""
+    """Patches (N, P, E), sentences (S, E), both L2-normalised, and owners (S,), text after text, none without."""
     generator = torch.Generator().manual_seed(0)
     patches = torch.randn(setting.images, setting.patches, setting.channels, generator=generator)
     for image in patches:  # in place, a picture at a time: the peak before the step is that of the inputs
         image.copy_(F.normalize(image, dim=-1))
     sentences = F.normalize(torch.randn(setting.sentences, setting.channels, generator=generator), dim=-1)
     others = torch.randint(setting.images, (setting.sentences - setting.images,), generator=generator)
-    return patches.requires_grad_(), sentences.requires_grad_(), torch.cat([torch.arange(setting.images), others])
+    return (
+        patches.requires_grad_(),
+        sentences.requires_grad_(),
+        torch.cat([torch.arange(setting.images), others]).msort(),
+    )
 
 
 def unchunked_loss(patches: Tensor, sentences: Tensor, owner: Tensor, scale: Tensor) -> Tensor:
     """The symmetric local loss from one (N, S, P) tensor of products, and a maximum for each text."""
     products = torch.einsum("npe,se->nsp", patches, sentences)
-    texts = [products[:, owner == text] for text in range(len(patches))]  # (N, sentences of the text, P)
+    texts = products.split(torch.bincount(owner).tolist(), dim=1)  # of each text (N, its sentences, P)
     text_to_image = torch.stack([text.amax(dim=2).mean(dim=1) for text in texts], dim=1)
     image_to_text = torch.stack([text.amax(dim=1).mean(dim=1) for text in texts], dim=1)
     pairs = torch.arange(len(patches))
