@@ -132,7 +132,7 @@ class EvaluationTask(LightningModule, ABC):
     def on_test_end(self) -> None:
         """Print a row per head and kind of unit, the answer first; then what else was asked."""
         if self.trainer.is_global_zero and self.figures is not None:
-            self.figures.show(self.judgement, self.class_names)
+            self.figures.show(self.judgement, self.class_names, self.modalities)
 
     def on_predict_epoch_end(self) -> None:
         """Rows of every case that was predicted."""

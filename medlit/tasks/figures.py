@@ -80,12 +80,18 @@ class SetFigures:
             rows |= {f"{stratum} by {kind}": metrics for kind, metrics in _named(figures.units).items()}
         return rows
 
-    def show(self, judgement: Judgement | None = None, class_names: Sequence[str] = ()) -> None:
+    def show(
+        self,
+        judgement: Judgement | None = None,
+        class_names: Sequence[str] = (),
+        modalities: Sequence[str] = (),
+    ) -> None:
         """Print what came of a test: a row per head and kind of unit, tables of questions, then of fewer modalities.
 
         Args:
             judgement: What was asked; None: nothing beside the classes.
             class_names: C names.
+            modalities: Those of the model; tables of questions leave their heads out, which are parts of an answer.
         """
         judgement = judgement or Judgement()
         console = Console()
@@ -101,16 +107,19 @@ class SetFigures:
             title += "; mAP and AUROC by probability" if ranked != rows else ""
             rows = ranked
         console.print(result_table(rows, title=title))
+        _, *others = self.heads
+        parts = {head for head in others if head.partition("/")[0] in modalities}
+        answers = {name: metrics for name, metrics in rows.items() if name not in parts}
         for question in judgement.questions:
             for table in question_tables(
-                rows,
+                answers,
                 prefix=question.prefix,
                 title=question.title(class_names),
                 apart=question.apart(class_names),
                 prevalence=judgement.prevalence,
             ):
                 console.print(table)
-        for line in _kappas(rows, judgement, class_names):
+        for line in _kappas(answers, judgement, class_names):
             console.print(line, markup=False, highlight=False)
         if self.subsets:
             console.print(result_table(self.subsets.figures, title=self.subsets.title, cases=self.subsets.cases))

@@ -10,7 +10,7 @@ from medlit.errors import CheckpointMismatchError
 from medlit.metrics import choose_thresholds, classification_metrics, decisions_at, predictive_values
 from medlit.tasks.units import unit_results
 from tests.medlit.tasks.judged import CANCER, GivenData, cancers, case, task
-from tests.medlit.tasks.tiny import TinyDataModule, trainer, unimodal
+from tests.medlit.tasks.tiny import TinyDataModule, early_intervention, trainer, unimodal
 
 SCREENING = {"positive_class": 1, "natural_prevalence": True, "screening_prevalence": 0.005}
 SITES = ["1", "2"]
@@ -238,6 +238,16 @@ def test_a_checkpoint_with_damaged_thresholds_is_refused(points, tmp_path):
     torch.save(content, checkpoint)
     with pytest.raises(CheckpointMismatchError, match=r"best.ckpt: its operating points .* damaged"):
         run_test(tmp_path, data(), checkpoint)
+
+
+def test_heads_of_one_modality_have_figures_but_no_row_in_the_tables_of_a_question(tmp_path, capsys):
+    cases = TinyDataModule()
+    cases.contrasts = {"MEL or BCC": ([2, 0], [1])}
+    [logged] = trainer(tmp_path).test(early_intervention(test_subsets=False), datamodule=cases, verbose=False)
+    assert {"test/MEL or BCC/auroc", "test/clinic/MEL or BCC/auroc"} <= logged.keys()
+    table = capsys.readouterr().out.partition("MEL or BCC: MEL, BCC against NEV")[2]
+    assert "fused" in table
+    assert "clinic" not in table.partition("classes are not as frequent")[0]
 
 
 def test_a_classifier_keeps_its_thresholds_beside_its_weights(tmp_path):
