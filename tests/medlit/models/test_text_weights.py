@@ -204,10 +204,12 @@ def test_code_that_comes_with_a_model_is_not_run(folder, tmp_path):
 
 
 @pytest.fixture
-def offline(monkeypatch):
+def offline(monkeypatch, tmp_path):
+    """The hub's client as with HF_HUB_OFFLINE=1 and an empty cache, which it reads when it is imported."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.mark.parametrize("options", [{}, {"pretrained": False}])
@@ -223,3 +225,15 @@ def test_no_network_says_what_to_download_and_where_to_put_it(offline, options):
 def test_an_unknown_architecture_is_answered_with_a_near_one(offline):
     with pytest.raises(WeightsNotFoundError, match="did you mean llama"):
         read("lama", pretrained=False)
+
+
+def test_a_model_in_the_hubs_cache_is_taken(offline, folder, tmp_path):
+    path = folder()
+    cached = tmp_path / "cache" / "models--stanford-crfm--BioMedLM"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("1234")
+    (cached / "snapshots").mkdir()
+    path.rename(cached / "snapshots" / "1234")
+    model = read("stanford-crfm/BioMedLM")
+    expected = load_file(cached / "snapshots" / "1234" / "model.safetensors")
+    assert torch.equal(model.model.wte.weight, expected["transformer.wte.weight"])

@@ -66,7 +66,7 @@ def kept(size):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("size", [1, 2, IMAGES, 2 * IMAGES])
+@pytest.mark.parametrize("size", [2, 2 * IMAGES])
 def test_dropout_is_the_same_when_a_part_is_run_again(case, size):
     model = mama(**CASES[case]).train()
     expected, found = gradients(model, kept(size)), gradients(model, recomputed(size))
