@@ -1,4 +1,7 @@
-"""``medlit demo``: look-alike data, both unimodal models and Early Intervention, tested and compared in one table."""
+"""``medlit demo``: look-alike data, both unimodal models and Early Intervention, tested and compared in one table.
+
+Of mammograms with captions the demo is another: `medlit.commands.demo_embed`.
+"""
 
 import argparse
 import os
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 MODALITIES = {"derm7pt": ("clinic", "derm"), "mmc_amd": ("cfp", "oct"), "mrnet": ("axial", "coronal", "sagittal")}
 """By set, in order."""
 DEFAULT_SET = "derm7pt"
+PRETRAINING = "embed"
+"""The set whose demo is MaMA's."""
 FUSED = "Early Intervention"
 """Row of the table: EI's fused logits."""
 OVERLAY = "overlays/tiny.yaml"
@@ -59,12 +64,16 @@ def main(args: list[str]) -> int:
     options = _parser().parse_args(args)
     if options.epochs is not None and options.epochs < 1:
         raise ConfigurationError(f"--epochs is {options.epochs}; it has to be at least 1")
-    name = options.set
+    name, cases = options.set, options.cases
     folder = options.dir or Path("runs") / ("demo" if name == DEFAULT_SET else f"demo_{name}")
-    code = train(folder, cases=options.cases, seed=options.seed, epochs=options.epochs, name=name)
+    if name == PRETRAINING:
+        from medlit.commands import demo_embed
+
+        return demo_embed.run(folder, cases=cases, seed=options.seed, epochs=options.epochs)
+    code = train(folder, cases=cases, seed=options.seed, epochs=options.epochs, name=name)
     if code:
         return code
-    _report(folder, cases=options.cases, seed=options.seed, name=name)
+    _report(folder, cases=cases, seed=options.seed, name=name)
     return 0
 
 
@@ -94,13 +103,16 @@ def train(folder: Path, *, cases: int, seed: int, epochs: int | None = None, nam
             *("--seed_everything", str(seed), "--overwrite", "true"),
             *([] if epochs is None else ["--trainer.max_epochs", str(epochs)]),
         ]
-        # The networks are so small that more threads only wait for each other.
-        environment = {"OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1", **os.environ}
-        command = [sys.executable, "-m", "medlit.cli", "fit", *words]
-        code = subprocess.run(command, env=environment, check=False).returncode
-        if code:
+        if code := run_medlit(["fit", *words]):
             return code
     return 0
+
+
+def run_medlit(words: list[str]) -> int:
+    """The exit code of ``medlit`` with some words, in a process of its own."""
+    # The networks are so small that more threads only wait for each other.
+    environment = {"OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1", **os.environ}
+    return subprocess.run([sys.executable, "-m", "medlit.cli", *words], env=environment, check=False).returncode
 
 
 def runs(folder: Path, *, name: str = DEFAULT_SET) -> list[Run]:
@@ -189,13 +201,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="medlit demo",
         description="Write a look-alike set whose classes need every modality; train a model on each modality and "
-        "Early Intervention on all, small enough for a CPU; test them, and print one table.",
+        "Early Intervention on all, small enough for a CPU; test them, and print one table. Of embed: pretrain MaMA on "
+        "images and captions, and judge it by captions of classes and by a probe.",
     )
-    parser.add_argument("--set", choices=list(MODALITIES), default=DEFAULT_SET, help=f"default: {DEFAULT_SET}")
+    parser.add_argument(
+        "--set", choices=[*MODALITIES, PRETRAINING], default=DEFAULT_SET, help=f"default: {DEFAULT_SET}"
+    )
     parser.add_argument(
         "--dir", type=Path, help="folder to work in (default: runs/demo, of other sets runs/demo_<set>)"
     )
     parser.add_argument("--cases", type=int, default=400, help="cases of the set, 10 or more (default: 400)")
     parser.add_argument("--seed", type=int, default=0, help="seed of data and trainings (default: 0)")
-    parser.add_argument("--epochs", type=int, default=None, help="epochs of each training (default: the overlay's)")
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        default=None,
+        help="epochs of each training, of embed of the pretraining (default: the overlay's)",
+    )
     return parser
