@@ -24,7 +24,8 @@ class FiguresWriter(Callback):
         heads                 {head: {figure: number}}, the answer among them
         units                 {kind: {figure: number}}, of the answer; kinds are breast and exam
         other_units           {head: {kind: {figure: number}}}, of other answers than the first
-        strata                {"site=1": {cases, heads, units, other_units, absent}}, groups of the cases by themselves
+        strata                {"site=1": {cases, heads, units, other_units, absent}}, groups of the cases by themselves,
+                              without figures of single classes
         subsets               {"clinic": {cases, figure: number}}, what comes of fewer modalities
         absent                {modality: how many cases lack it}
         loss                  {term: number}, loss the sum

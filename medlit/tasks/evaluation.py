@@ -202,11 +202,13 @@ class EvaluationTask(LightningModule, ABC):
                 notes.append(f"{name}: no case has a label")
                 continue
             units = self._units_of(members) | self._other_units(members)
-            strata[name] = self._set_figures(labelled[name], units, points=self.operating_points)
+            strata[name] = self._set_figures(labelled[name], units, points=self.operating_points, by_class=False)
             notes += [f"{name}, {note}" for note in strata[name].notes]
         return replace(whole, strata=strata, notes=tuple(notes))
 
-    def _set_figures(self, known: CaseResults, units: dict[str, UnitResults], *, points: Points | None) -> SetFigures:
+    def _set_figures(
+        self, known: CaseResults, units: dict[str, UnitResults], *, points: Points | None, by_class: bool = True
+    ) -> SetFigures:
         """Figures of rows with labels; without thresholds, of a validation."""
         return set_figures(
             known,
@@ -214,6 +216,7 @@ class EvaluationTask(LightningModule, ABC):
             units=units,
             class_names=self.class_names,
             every_head=points is not None,
+            by_class=by_class,
             judgement=self.judgement,
             points=points,
         )

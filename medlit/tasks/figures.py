@@ -46,7 +46,7 @@ class SetFigures:
     subsets: SubsetFigures | None
     """What comes of fewer modalities; None where it was not asked for."""
     strata: dict[str, "SetFigures"] = field(default_factory=dict)
-    """The same of groups of the cases, by name (``site=1``); of a test alone."""
+    """The same of groups of the cases, by name (``site=1``), but for single classes; of a test alone."""
     notes: tuple[str, ...] = ()
     """In words, which figures there are not, and why."""
     loss: dict[str, float] = field(default_factory=dict)
@@ -134,6 +134,7 @@ def set_figures(
     units: Mapping[str, UnitResults],
     class_names: Sequence[str],
     every_head: bool,
+    by_class: bool = True,
     judgement: Judgement | None = None,
     points: Points | None = None,
 ) -> SetFigures:
@@ -143,13 +144,15 @@ def set_figures(
         results: Rows with labels.
         modalities: Those of the model.
         units: Answers for what the cases are parts of, by kind.
-        class_names: For figures of a single class.
-        every_head: Whether other heads than the answer have those too.
+        class_names: C names.
+        every_head: Whether other heads than the answer have figures of a single class too.
+        by_class: Whether there are figures of a single class.
         judgement: What the data ask beside the classes; None: nothing.
         points: Thresholds of a validation; None: this is the validation.
     """
-    heads = head_figures(results, modalities, class_names=class_names, every_head=every_head)
-    by_kind = {kind: unit.figures(class_names) for kind, unit in units.items()}
+    named = class_names if by_class else None
+    heads = head_figures(results, modalities, class_names=named, every_head=every_head)
+    by_kind = {kind: unit.figures(named) for kind, unit in units.items()}
     notes: list[str] = []
     for name, (logits, label) in judged_rows(results, modalities, units).items():
         if judgement is None or not len(label):
@@ -186,7 +189,7 @@ def judged_rows(
 
 
 def head_figures(
-    results: CaseResults, modalities: Sequence[str], *, class_names: Sequence[str], every_head: bool
+    results: CaseResults, modalities: Sequence[str], *, class_names: Sequence[str] | None, every_head: bool
 ) -> dict[str, dict[str, float]]:
     """Metrics by head; a modality's head is judged by the cases that have it, and has no figures where none does.
 

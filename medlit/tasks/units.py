@@ -32,11 +32,11 @@ class UnitResults:
     """Units whose cases are labelled differently; counted for the smallest kind alone, for an exam's breasts may
     differ."""
 
-    def figures(self, class_names: Sequence[str]) -> dict[str, float]:
+    def figures(self, class_names: Sequence[str] | None) -> dict[str, float]:
         """Metrics of the units whose label is known; nothing where none is.
 
         Args:
-            class_names: C names.
+            class_names: C names for figures of a single class; None: without those.
         """
         scores, label = self.labelled()
         if not len(label):

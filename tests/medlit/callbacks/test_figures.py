@@ -18,7 +18,7 @@ def read(folder):
 
 
 def test_holds_all_that_the_test_logged_at_full_precision(tmp_path):
-    cases = data()
+    cases = data(parts=True)
     judge, logged = run_test(tmp_path, cases, validated(tmp_path, cases), [FiguresWriter()])
     found = read(tmp_path)
     flat = {}
