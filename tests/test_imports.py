@@ -28,6 +28,7 @@ FORBIDDEN = {
     "medlit.recipes": ("medlit.tasks", "medlit.commands", *CLI),
     "medlit.interop": ("lightning", "data_modules", "medlit.tasks", "medlit.callbacks", "medlit.commands", *CLI),
     "medlit.checkpoint": ("lightning", "data_modules", "medlit.tasks", "medlit.commands", *CLI),
+    "medlit.mama_checkpoint": ("lightning", "data_modules", "medlit.tasks", "medlit.commands", *CLI),
     **{one: tuple(other for other in SETS if other != one) for one in SETS},
 }
 # Of data_modules, modules with the prefix on the left import nothing but what is on the right: no set is known there.

@@ -158,7 +158,7 @@ class MaMATask(LightningModule):
             embeddings, scale=self.model.scale, local_scale=self.model.local_scale, late=late, gather=True
         )
         if not bool(terms["total"].isfinite()):  # the loss is the same everywhere: so is the answer
-            refuse_non_finite_loss(terms, suspects(batch["case_id"], embeddings, rows), when=self._when)
+            refuse_non_finite_loss(terms, suspects(batch["case_id"], embeddings), when=self._when)
         self._log_training(batch, terms, rows)
         return cast(Tensor, terms["total"]) + zero_of(self.model.late_parameters())
 

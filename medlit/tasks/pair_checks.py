@@ -1,13 +1,15 @@
 """Pairs of images with captions that nothing can be learned from, refused in words that say why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
 from medlit.errors import ConfigurationError
 from medlit.losses import MaMAEmbeddings
+from medlit.tasks.results import gather_objects
 
 ALIKE = 8
 """Captions all alike, from the first on, that are no chance any more: two of a batch often are alike, eight hardly."""
@@ -59,18 +61,19 @@ def tokenizer_of(data: object) -> dict[str, Any] | None:
     }
 
 
-def suspects(cases: Sequence[str], embeddings: MaMAEmbeddings, rows: Mapping[str, Tensor]) -> list[str]:
-    """Ids of this process's pairs whose image or caption is no number; all where none of any process is the cause.
+def suspects(cases: Sequence[str], embeddings: MaMAEmbeddings) -> list[str]:
+    """Ids of this process's pairs whose image or caption is no number; all where no pair of any process is the cause.
+
+    All processes have to ask.
 
     Args:
         cases: B ids.
         embeddings: Of the same pairs.
-        rows: ``image`` and ``text`` (N, E) of all processes.
     """
-    if all(bool(rows[name].isfinite().all()) for name in ("image", "text")):
-        return list(cases)
-    finite = embeddings.image.isfinite().all(dim=1) & embeddings.text.isfinite().all(dim=1)
-    return [case for case, whole in zip(cases, finite.tolist(), strict=True) if not whole]
+    rows = [embeddings.image, embeddings.text, embeddings.second_image]
+    finite = torch.stack([each.isfinite().all(dim=1) for each in rows if each is not None]).all(dim=0)
+    found = [case for case, whole in zip(cases, finite.tolist(), strict=True) if not whole]
+    return found if any(gather_objects(bool(found))) else list(cases)
 
 
 class CaptionWatch:

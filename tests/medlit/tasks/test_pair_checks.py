@@ -59,14 +59,21 @@ def test_captions_longer_than_the_text_model_reads_are_refused(tmp_path):
     fit(tmp_path, TinyPairs(captions=Captions(max_tokens=20)), **short)
 
 
-def test_an_image_that_is_no_number_stops_training_and_is_named(tmp_path):
+@pytest.mark.parametrize("name", ["image", "second_image"])
+def test_an_image_that_is_no_number_stops_training_and_is_named(name, tmp_path):
     data = TinyPairs()
-    data.samples[5]["second_image"][:] = float("nan")  # read from late_start on
-    with pytest.raises(NonFiniteLossError, match=r"training loss is not finite at epoch 0, step \d \(.*view nan"):
+    data.samples[5][name][:] = float("nan")
+    words = r"training loss is not finite at epoch 0, step \d \(.*view nan.*\); cases c5; lower the learning rate"
+    with pytest.raises(NonFiniteLossError, match=words):
         fit(tmp_path, data, late_start=0)
-    data.samples[5]["image"][:] = float("nan")
-    with pytest.raises(NonFiniteLossError, match=r"cases c5; lower the learning rate, or look at these cases"):
-        fit(tmp_path, data)
+
+
+def test_a_loss_that_is_no_number_without_such_an_image_names_the_batch(tmp_path):
+    task = mama()
+    with torch.no_grad():
+        task.model.log_scale.fill_(float("nan"))
+    with pytest.raises(NonFiniteLossError, match=r"at epoch 0, step 0 \(.*\); cases (c\d+, ){3}c\d+; lower"):
+        trainer(tmp_path, limit_val_batches=0, enable_checkpointing=False).fit(task, TinyPairs())
 
 
 def test_an_image_that_is_no_number_stops_a_validation(tmp_path):
