@@ -105,12 +105,6 @@ def _figures(job: Job, head: str | None, *, case: str) -> Iterator[tuple[Place, 
                     yield (stratum, kind, name), float(value)
 
 
-def _under(units: Mapping[str, dict[str, float]], prefix: str) -> dict[str, dict[str, float]]:
-    """Figures by kind of unit of one head; of another than the answer it stands before the kind."""
-    own = {kind: figures for kind, figures in units.items() if kind.startswith(prefix)}
-    return {kind.removeprefix(prefix): own[kind] for kind in own if prefix or "/" not in kind}
-
-
 def _read(file: Path) -> dict[str, Any]:
     """A JSON file; empty where there is none that can be read."""
     try:
