@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from typing import Any, cast
 
 from data_modules.cases import Case
@@ -67,7 +68,9 @@ class AskedByTasks(ABC):
     def image_settings(self) -> dict[str, Any]:
         """What decides the images of a sample in evaluation, beside the files: plain types, for keys of caches."""
         dataset = self.make_dataset([], transform=self._eval_transform, training=False)
-        return cast(CaseDataset, dataset).image_settings()
+        rules = getattr(self, "rules", None)  # of joining tables: which of several images is the first of its view
+        own = {"rules": asdict(rules)} if is_dataclass(rules) and not isinstance(rules, type) else {}
+        return cast(CaseDataset, dataset).image_settings() | own
 
     def training_draws(self) -> dict[str, str]:
         """Settings by which training differs from one look at each image, and the value that ends it, as in YAML."""

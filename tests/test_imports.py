@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TORCH_PARTS = (
     *("medlit.models", "medlit.losses", "medlit.peft", "medlit.metrics"),
-    *("medlit.collectives", "medlit.precision"),
+    *("medlit.collectives", "medlit.precision", "medlit.probe"),
 )
 CLI = ("medlit.cli", "medlit.lightning_cli")
 

@@ -1,9 +1,13 @@
 """What tasks ask of a DataModule, or tell it, before its loaders are made."""
 
+import json
+
 import albumentations as A
 import pytest
 
 from data_modules.errors import UnreadableImageError
+from data_modules.mammography import EMBEDDataModule
+from data_modules.mammography.embed.rules import EmbedRules
 from data_modules.skin import Derm7ptDataModule
 from tests.data_modules.trees import make_derm7pt
 
@@ -76,3 +80,9 @@ def test_settings_of_images_tell_apart_what_shows_other_pixels(make):
     ]
     assert all(one != other for place, one in enumerate(said) for other in said[:place])
     assert make(seed=3, batch_size=1, train_transform=[]).image_settings() == said[0]
+
+
+def test_rules_of_joining_tables_are_settings_of_images_too():
+    said = [EMBEDDataModule(root="none", rules=rules).image_settings() for rules in (None, EmbedRules(biopsy_days=90))]
+    assert said[0] != said[1]
+    assert json.loads(json.dumps(said)) == said  # plain types

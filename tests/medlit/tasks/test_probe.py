@@ -129,6 +129,20 @@ def test_another_encoder_encodes_anew(tmp_path, root, encoded, other):
     assert len(encoded) == 72
 
 
+def test_changed_tables_encode_anew_and_other_splits_labels_and_seeds_do_not(tmp_path, root, encoded):
+    first = data(root)
+    fit(tmp_path / "runs/a", first, probe(first))
+    folds = data(root, num_folds=4, fold=0, seed=3)
+    fit(tmp_path / "runs/b", folds, probe(folds))
+    assert len(encoded) == len(set(encoded)) <= 48
+    known = len(encoded)
+    meta = root / "meta" / "meta.csv"
+    meta.write_text(meta.read_text().replace('"a, b"', '"b, a"'))
+    changed = data(root)
+    fit(tmp_path / "runs/c", changed, probe(changed))
+    assert len(encoded) == known + 36
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, root, encoded, monkeypatch):
     monkeypatch.setattr("medlit.probe.cache.SHARD_ROWS", 4)
     module = data(root)
