@@ -1,8 +1,12 @@
 """Every shipped experiment, overlay and recipe of MaMA parses, is the paper's setting, and says what it reproduces."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
+from medlit.recipes.plan import plan
+from medlit.recipes.recipe import read_recipe
 from tests.test_experiments import EXPERIMENTS, MAMA, leaves, missing, name, parsed
 
 __all__ = ["parsed"]  # a fixture
@@ -198,3 +202,53 @@ def merge(base, over):
             merge(base[key], new)
         else:
             base[key] = new
+
+
+# Recipes
+
+
+@pytest.fixture
+def recipes(monkeypatch):
+    monkeypatch.chdir(EXPERIMENTS.parent)
+    return {path.stem: read_recipe(path) for path in RECIPES}
+
+
+def test_recipes_are_named_after_their_files_and_can_be_planned(recipes):
+    assert set(recipes) == {"mama_protocol", "mama_look_alike"}
+    for stem, recipe in recipes.items():
+        assert recipe.name == stem
+        assert plan(recipe, Path("out"))
+        assert "arXiv 2409.18119" in EXPERIMENTS.joinpath("recipes", f"{stem}.yaml").read_text().partition("name:")[0]
+
+
+def test_the_protocol_asks_every_way_with_every_share_of_the_labels(recipes):
+    recipe = recipes["mama_protocol"]
+    assert [block.title for block in recipe.protocol] == ["EMBED, BI-RADS", "EMBED, density", "RSNA-Mammo, cancer"]
+    shares = {"labels_1": 0.01, "labels_10": 0.1, "labels_100": 1.0}
+    for block in recipe.protocol:
+        rows = {line.method: line for line in block.lines}
+        assert {method: len(line.stages) for method, line in rows.items()} == {
+            "zero-shot": 1,
+            "zero-shot with metadata": 1,
+            **dict.fromkeys(("probe on kept features", "nearest neighbours"), 3),
+            **dict.fromkeys(("linear probe as the paper", "fine-tuning"), 3),
+        }
+        for line in rows.values():
+            stages = [recipe.stages[name] for name in line.stages]
+            assert all("mama" in stage.weights_from.values() for stage in stages)
+            if line.labels is None:
+                variants = {stage.name.partition("/")[2]: stage for stage in stages}
+                fractions = {name: stage.settings["data.init_args.label_fraction"] for name, stage in variants.items()}
+                assert fractions == shares
+                assert all(stage.seed_also == ("data.init_args.fraction_seed",) for stage in stages)
+                assert len(recipe.seeds_of(variants["labels_1"].name)) >= 5
+
+
+def test_the_protocol_pretrains_once_and_first(recipes):
+    jobs = plan(recipes["mama_protocol"], Path("out"))
+    assert next(iter(jobs)) == ("mama", 0, None)
+    assert [key for key, job in jobs.items() if not job.after] == [("mama", 0, None)]
+    assert {job.after for key, job in jobs.items() if key[0] != "mama"} == {(("mama", 0, None),)}
+    says = EXPERIMENTS.joinpath("recipes", "mama_protocol.yaml").read_text().partition("name:")[0]
+    zero = sum(key[0].startswith("zero_shot") for key in jobs)
+    assert f"the {len(jobs) - 1 - zero} other trainings and {zero} zero-shot tests" in says
