@@ -57,7 +57,7 @@ def test_the_table_has_chance_first_and_a_row_per_model_and_method(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # eight commands, each of which imports everything anew, on a busy machine
 def test_runs_from_end_to_end(tmp_path, capsys):
-    words = ["--set", "embed", "--dir", str(tmp_path / "demo"), "--cases", "30", "--epochs", "1"]
+    words = ["--set", "embed", "--dir", str(tmp_path / "demo"), "--cases", "40", "--epochs", "1"]
     assert demo.main(words) == 0
     table = (tmp_path / "demo" / demo.RESULTS).read_text()
     assert all(f"| {row} |" in table for row in ("chance", "untrained, zero-shot", "MaMA, zero-shot", "MaMA, probe"))
