@@ -46,7 +46,7 @@ def aggregate(
     each label that any of its rows has.
 
     Args:
-        probabilities: (N, C) floats in [0, 1].
+        probabilities: (N, C) floats in [0, 1]; of one label they sum to 1.
         labels: (N,) integers in [0, C), -1 where unknown; multi-label (N, C) of zeros and ones, rows of NaN where
             unknown; None where no row has one.
         ids: N names of units.
@@ -66,9 +66,9 @@ def aggregate(
     if by == "any" and multi_label:
         answers = _largest(values, unit, len(places))
     elif by == "any" and values.shape[1] == 2:
-        positive = order[-1]
-        largest = _largest(values[:, [positive]], unit, len(places))
-        answers = torch.cat([largest, 1 - largest] if positive == 0 else [1 - largest, largest], dim=1)
+        # The smallest of the other class's is that rest; near one it has digits that a difference would round away.
+        sign = torch.tensor([1.0 if index == order[-1] else -1.0 for index in range(2)], dtype=torch.float64)
+        answers = sign * _largest(sign * values, unit, len(places))
     else:
         answers = torch.zeros(len(places), values.shape[1], dtype=torch.float64).index_add_(0, unit, values)
         answers /= counts[:, None]

@@ -40,7 +40,8 @@ def test_equals_the_definition(by, classes, order, seed):
     draw = random.Random(seed)
     ids = [f"u{draw.randrange(12)}" for _ in range(40)]
     labels = [draw.randrange(-1, classes) for _ in ids]
-    probabilities = torch.rand(40, classes, generator=torch.Generator().manual_seed(seed)).softmax(dim=1)
+    drawn = torch.rand(40, classes, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    probabilities = drawn.softmax(dim=1)
     found = aggregate(probabilities, torch.tensor(labels), ids, by=by, severity=order)
     answers, merged, disagreeing = slow(probabilities.tolist(), labels, ids, by, order)
     assert found.ids == list(dict.fromkeys(ids))
@@ -70,6 +71,15 @@ def test_the_clinical_order_of_birads_makes_0_worse_than_3_and_4_worse_than_0():
     labels = torch.tensor([3, 0, 0, 4, 6, 3])
     found = aggregate(torch.full((6, 7), 1 / 7), labels, ["a", "a", "b", "b", "c", "c"], severity=order)
     assert found.labels.tolist() == [0, 4, 6]
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_two_units_that_are_nearly_sure_are_told_apart(order):
+    logits = torch.zeros(4, 2, dtype=torch.float64)
+    logits[:, order[1]] = torch.tensor([60.0, -50, 70, -80])
+    found = aggregate(logits.softmax(dim=1), None, ["a", "a", "b", "b"], by="any", severity=order)
+    score = found.probabilities[:, order[1]].log() - found.probabilities[:, order[0]].log()
+    torch.testing.assert_close(score, torch.tensor([60.0, 70], dtype=torch.float64))
 
 
 def test_any_of_several_labels_needs_no_labels():
