@@ -17,8 +17,8 @@ from torch.utils.checkpoint import checkpoint
 def is_plain(block: nn.Module) -> bool:
     """Whether :func:`frugal_block` computes what the block computes and is worth it: timm's own layers, all trained.
 
-    Adapters, dropout, stochastic depth, norms of queries and gates make a block one of another kind; hooks would be
-    passed by.
+    Adapters, dropout, stochastic depth, norms of queries and gates make a block one of another kind; hooks on it or
+    on a part of it would be passed by.
 
     Args:
         block: Of a vision transformer.
@@ -27,7 +27,7 @@ def is_plain(block: nn.Module) -> bool:
         type(block) is Block
         and type(block.attn) is Attention
         and type(block.mlp) is Mlp
-        and not (block._forward_pre_hooks or block._forward_hooks)
+        and not any(_is_hooked(part) for part in block.modules())
         and block.attn.fused_attn
         and block.attn.gate is None
         and all(_is_trained_linear(layer) for layer in (block.attn.qkv, block.attn.proj, block.mlp.fc1, block.mlp.fc2))
@@ -85,6 +85,12 @@ def _is_half(x: Tensor) -> bool:
     device = x.device.type
     autocast = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
     return autocast or x.dtype == torch.float16
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    """Whether something listens to what goes in or comes out of a module, or to their gradients."""
+    hooks = (module._forward_pre_hooks, module._forward_hooks, module._backward_pre_hooks, module._backward_hooks)
+    return any(hooks)
 
 
 def _is_trained_linear(layer: nn.Module) -> bool:

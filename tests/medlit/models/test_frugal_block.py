@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from medlit.models import VisionEncoder
 from medlit.models.frugal_block import frugal_block, is_plain
 
 WIDTH, TOKENS = 32, 17
@@ -83,16 +84,20 @@ class LiveStorages(TorchDispatchMode):
         return sum(size for reference, size in self.made.values() if not reference.expired())
 
 
-def kept(block, run):
-    """Numbers per token and channel that are held between forward and backward pass, the output among them."""
-    x = tokens()
+def held(module, run):
+    """Bytes that are held between forward and backward pass, weights left aside, the output among them; the output."""
     with LiveStorages() as live:
-        output = run(x)
+        output = run()
+    weights = {parameter.untyped_storage()._cdata for parameter in module.parameters()}
+    return live.held() - sum(size for key, (_, size) in live.made.items() if key in weights), output
+
+
+def kept(block, run):
+    """The same as numbers per token and channel."""
+    x = tokens()
+    size, output = held(block, lambda: run(x))
     assert output.shape == x.shape
-    given = sum(
-        size for key, (_, size) in live.made.items() if key in {p.untyped_storage()._cdata for p in block.parameters()}
-    )
-    return (live.held() - given) / (4 * x.numel())
+    return size / x.nbytes
 
 
 def test_keeps_ten_numbers_per_token_and_channel_in_place_of_eighteen():
@@ -114,6 +119,32 @@ def test_blocks_of_another_kind_are_left_to_timm():
     for settings in ({"qk_norm": True}, {"proj_drop": 0.1}, {"attn_drop": 0.1}, {"drop_path": 0.1}):
         assert not is_plain(make_block(**settings))
     assert not is_plain(nn.Identity())
-    hooked = make_block()
-    hooked.register_forward_hook(lambda *_: None)
+
+
+@pytest.mark.parametrize("part", ["", "attn", "attn.proj", "norm2", "mlp", "ls1"])
+@pytest.mark.parametrize(
+    "register",
+    [
+        nn.Module.register_forward_hook,
+        nn.Module.register_forward_pre_hook,
+        nn.Module.register_full_backward_hook,
+        nn.Module.register_full_backward_pre_hook,
+    ],
+)
+def test_hooks_are_not_passed_by(part, register):
+    hooked = make_block(init_values=1e-5)
+    register(hooked.get_submodule(part), lambda *_: None)
     assert not is_plain(hooked)
+
+
+def test_a_tower_that_is_trained_as_a_whole_runs_its_blocks_so():
+    """Of two blocks each 18 numbers are kept in place of 10 where a hook leaves them to timm."""
+    arguments = {"depth": 2, "embed_dim": WIDTH, "num_heads": 4}
+    tower = VisionEncoder("vit_base_patch14_reg4_dinov2", img_size=56, pretrained=False, model_args=arguments)
+    images = torch.rand(2, 3, 56, 56)
+    frugal, output = held(tower, lambda: tower.tokens(images))
+    for block in tower.vit.blocks:
+        block.register_forward_hook(lambda *_: None)
+    plain, same = held(tower, lambda: tower.tokens(images))
+    torch.testing.assert_close(output, same)
+    assert plain - frugal == pytest.approx(2 * 8 * output.nbytes, rel=0.05)
