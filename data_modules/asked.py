@@ -37,6 +37,11 @@ class AskedByTasks(ABC):
         return None
 
     @property
+    def cut(self) -> dict[str, Any] | None:
+        """What decides which cases train: ``name``, ``split_seed``, ``num_folds``, ``fold``; None: nothing is said."""
+        return None
+
+    @property
     def positive_class(self) -> int | None:
         """The class of two that is looked for: figures of a diagnostic test are made for it. None: no such class."""
         return None

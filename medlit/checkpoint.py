@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from medlit.errors import CheckpointMismatchError, ConfigurationError, WeightsNotFoundError
-from medlit.models.base import AdaptedClassifier, restrictions_of
+from medlit.models.base import AdaptedClassifier
+from medlit.models.lineage import cuts_of, inherit, restrictions_of
 from medlit.models.unimodal import PASS
 from medlit.models.variables import VARIABLES
 from medlit.models.weights import read_file, write_tensors
@@ -46,14 +47,16 @@ def checkpoint_info(
     *,
     class_names: Sequence[str] | None,
     folds: Mapping[str, int] | None = None,
+    cut: Mapping[str, Any] | None = None,
     restrictions: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """What a checkpoint says of itself, in plain types: format, classes, modalities, foundation, fold, restrictions.
+    """What a checkpoint says of itself, in plain types: format, classes, modalities, foundation, folds, lineage.
 
     Args:
         model: What is kept.
         class_names: C names, or None.
         folds: Of the data, see :func:`restore`.
+        cut: Of the data, which cases train; those of the checkpoints that the model started from join it.
         restrictions: By data set, why what was learned from it must not be shared; those of the checkpoints that the
             model started from join them.
     """
@@ -69,6 +72,7 @@ def checkpoint_info(
         "foundation": {"name": model.backbone_name, "fingerprint": foundation_fingerprint(model)},
         "settings": model.settings(),
         "folds": None if folds is None else dict(folds),
+        "cuts": cuts_of(model, cut),
         "restrictions": {**restrictions_of(model), **(restrictions or {})},
     }
 
@@ -100,7 +104,7 @@ def restore(
     expected = trainable_state(model)
     check_tensors(expected, state, source=source)
     model.load_state_dict(state, strict=False)  # all that is left out is frozen and in place
-    model.restrictions |= restrictions_in(info, source=source)
+    inherit(model, info, source=source)
 
 
 def check_info(
@@ -166,22 +170,6 @@ def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *
                 f"{source}: {what} {len(names)} trained tensors, as {', '.join(names[:3])}; "
                 "were adapter and model configured the same?"
             )
-
-
-def restrictions_in(info: Mapping[str, Any], *, source: str) -> dict[str, str]:
-    """Why the weights of a checkpoint must not be shared, by data set; empty where nothing forbids it.
-
-    Args:
-        info: What it says of itself.
-        source: The file, for messages.
-
-    Raises:
-        CheckpointMismatchError: If the entry is not as medlit writes it.
-    """
-    found = info.get("restrictions") or {}
-    if not isinstance(found, dict) or not all(isinstance(word, str) for pair in found.items() for word in pair):
-        raise CheckpointMismatchError(f"{source}: its 'restrictions' are no terms by data set; the file is damaged")
-    return dict(found)
 
 
 def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -269,7 +257,7 @@ def initialise_from_unimodal(
         )
         check_tensors({name: own[name] for name in own if name.startswith(starts)}, renamed, source=str(path))
         new |= renamed
-        model.restrictions |= restrictions_in(info, source=str(path))
+        inherit(model, info, source=str(path))
     model.load_state_dict(new, strict=False)
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from medlit.checkpoint import FORMAT_VERSION, check_tensors, restrictions_in
+from medlit.checkpoint import FORMAT_VERSION, check_tensors
 from medlit.errors import CheckpointMismatchError
-from medlit.models.base import restrictions_of
+from medlit.models.lineage import cuts_of, inherit, restrictions_of
 from medlit.models.mama.model import MaMAModel
 
 
@@ -30,7 +30,7 @@ def mama_info(
         class_names: Of that target, or None.
         tokenizer: ``source``, ``separator`` and ``max_tokens`` of the captions; None where they are not known.
         folds: Of the data, see :func:`medlit.checkpoint.restore`.
-        cut: What decides which cases of the data train, see :func:`refuse_seen_cases`.
+        cut: Of the data, which cases train; those of the checkpoints that the model started from join it.
         restrictions: By data set, why what was learned from it must not be shared; those of the checkpoints that the
             model started from join them.
     """
@@ -47,7 +47,7 @@ def mama_info(
         "class_names": None if class_names is None else list(class_names),
         "tokenizer": None if tokenizer is None else dict(tokenizer),
         "folds": None if folds is None else dict(folds),
-        "cut": None if cut is None else dict(cut),
+        "cuts": cuts_of(model, cut),
         "restrictions": {**restrictions_of(model), **(restrictions or {})},
     }
 
@@ -77,7 +77,7 @@ def restore_mama(
     check_mama_info(model, info, source=source, tokenizer=tokenizer, folds=folds)
     check_tensors(model.trained_state(), state, source=source)
     model.load_state_dict(state, strict=False)  # all that is left out is frozen and in place
-    model.restrictions |= restrictions_in(info, source=source)
+    inherit(model, info, source=source)
 
 
 def check_mama_info(
@@ -118,28 +118,6 @@ def check_mama_info(
     _compare(_tokens(info.get("tokenizer")), _tokens(tokenizer), part="tokenizer ", source=source)
     if folds is not None and info.get("folds") is not None:
         _compare(info["folds"], folds, part="data ", source=source)
-
-
-def refuse_seen_cases(info: Mapping[str, Any], cut: Mapping[str, Any] | None, *, source: str) -> None:
-    """Refuse to judge a pretraining by the set that it was made from, cut otherwise: it has seen what would be tested.
-
-    Args:
-        info: Of :func:`mama_info`.
-        cut: ``name``, ``split_seed``, ``num_folds`` and ``fold`` of the data; None where they are not known.
-        source: The file, for messages.
-
-    Raises:
-        CheckpointMismatchError: Saying what differs.
-    """
-    trained = info.get("cut")
-    if not isinstance(trained, dict) or cut is None or trained.get("name") != cut["name"]:
-        return
-    for name, value in cut.items():
-        if trained.get(name) != value:
-            raise CheckpointMismatchError(
-                f"{source}: trained on {cut['name']} cut by {name} {trained.get(name)}, here it is {value}: patients "
-                "that it has seen would be tested; cut the data as in pretraining"
-            )
 
 
 def _tokens(tokenizer: Mapping[str, Any] | None) -> dict[str, Any]:

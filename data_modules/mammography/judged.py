@@ -1,6 +1,7 @@
 """How answers about mammograms are judged: what counts as a finding, on which scale, at which prevalence."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from data_modules.asked import AskedByTasks
 from data_modules.mammography.selection import TARGETS
@@ -20,6 +21,11 @@ class JudgedByTarget(AskedByTasks):
     """Whether the test cases were chosen so that classes are even."""
     of_a_population: bool = True
     """Whether the set's cases were taken as they came, so that classes are as frequent as where they come from."""
+
+    @property
+    def cut(self) -> dict[str, Any] | None:
+        """Which patients train: what has learned from them is not judged by a set that is cut otherwise."""
+        return {name: getattr(self, name) for name in ("name", "split_seed", "num_folds", "fold")}
 
     @property
     def class_severity(self) -> list[int]:

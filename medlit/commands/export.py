@@ -48,7 +48,8 @@ def export(checkpoint: str | Path, out: Path, *, permitted: bool = False) -> Non
     Raises:
         ConfigurationError: If they must not, and are not.
     """
-    from medlit.checkpoint import read_checkpoint, restrictions_in, save_weights
+    from medlit.checkpoint import read_checkpoint, save_weights
+    from medlit.models.lineage import restrictions_in
 
     state, info = read_checkpoint(checkpoint)
     refuse_unless_permitted(restrictions_in(info, source=str(checkpoint)), source=checkpoint, permitted=permitted)

@@ -52,7 +52,7 @@ def stated_restrictions(path: Path) -> dict[str, str]:
     """
     from safetensors import SafetensorError, safe_open
 
-    from medlit.checkpoint import restrictions_in
+    from medlit.models.lineage import restrictions_in
     from medlit.models.weights import read_file
 
     if path.suffix != ".safetensors":

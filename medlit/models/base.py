@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from medlit.models.adapted_backbone import AdaptedBackbone, adapter_settings
+from medlit.models.lineage import Cut
 from medlit.models.variables import check_variables
 
 
@@ -39,7 +40,9 @@ class AdaptedClassifier(nn.Module):
         self.num_classes = num_classes
         self.backbone_name = backbone_name
         self.backbone = backbone
-        self.restrictions: dict[str, str] = {}  # of the checkpoints that were loaded into it, see restrictions_of
+        # Of the checkpoints that were loaded into it, see medlit.models.lineage.
+        self.restrictions: dict[str, str] = {}
+        self.cuts: list[Cut] = []
 
     def settings(self) -> dict[str, Any]:
         """What shaped training beside the weights, as plain types: a checkpoint means nothing under other settings."""
@@ -53,16 +56,3 @@ class AdaptedClassifier(nn.Module):
             **adapter_settings(self.backbone.adapter),
             **({"variables": self.variables} if self.variables else {}),
         }
-
-
-def restrictions_of(module: nn.Module) -> dict[str, str]:
-    """Why weights must not be shared: terms by data set, of all that a module or a part of it was started from.
-
-    Args:
-        module: A model or a task; every part with an attribute ``restrictions`` counts.
-    """
-    found: dict[str, str] = {}
-    for part in module.modules():
-        own = getattr(part, "restrictions", None)
-        found |= own if isinstance(own, dict) else {}
-    return dict(sorted(found.items()))

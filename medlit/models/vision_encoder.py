@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from medlit.errors import ConfigurationError
 from medlit.models.foundations import FOUNDATIONS, architecture_of
 from medlit.models.frugal_block import frugal_block, is_plain
+from medlit.models.lineage import Cut
 from medlit.models.mama.transfer import read_mama_run
 from medlit.models.timm_vit import (
     attention_mask,
@@ -98,6 +99,7 @@ class VisionEncoder(nn.Module):
         file = None if weights is None else find_weights(weights)
         run = None if file is None else read_mama_run(file)
         self.restrictions: dict[str, str] = {} if run is None else run.restrictions
+        self.cuts: list[Cut] = [] if run is None else run.cuts
         own = vars(foundation) if foundation is not None else self.vit.pretrained_cfg
         if run is not None:
             run.load(self.vit, backbone, model_args)

@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
 from medlit.errors import ConfigurationError, NonFiniteLossError
-from medlit.models.base import restrictions_of
+from medlit.models.lineage import cuts_of, refuse_seen_cases, restrictions_of
 from medlit.tasks.results import FUSED, CaseResults, everywhere, gather_objects
 
 
@@ -59,10 +59,17 @@ def folds_of(task: LightningModule) -> dict[str, int] | None:
 
 
 def cut_of(task: LightningModule) -> dict[str, Any] | None:
-    """What decides which cases of a set a task tests: the set's name, seed and folds; None where data have none."""
-    data = getattr(task._trainer, "datamodule", None)
-    names = ("name", "split_seed", "num_folds", "fold")
-    return {name: getattr(data, name) for name in names} if all(hasattr(data, name) for name in names) else None
+    """What decides which cases of the data train: the set's name, seed and folds; None where data say nothing."""
+    return getattr(getattr(task._trainer, "datamodule", None), "cut", None)
+
+
+def refuse_seen(task: LightningModule, *, source: str = "the checkpoint that the model starts from") -> None:
+    """Refuse data of which the weights of a task have seen what would be tested.
+
+    Raises:
+        CheckpointMismatchError: Saying how they were cut in training.
+    """
+    refuse_seen_cases(cuts_of(task), cut_of(task), source=source)
 
 
 def restrictions_of_run(task: LightningModule) -> dict[str, str]:

@@ -15,7 +15,7 @@ from data_modules.batch import ClassificationBatch
 from medlit.checkpoint import TASK_PREFIX, checkpoint_info, restore, trainable_state, unpack
 from medlit.errors import ConfigurationError
 from medlit.models.base import AdaptedClassifier
-from medlit.tasks.checks import folds_of, refuse_non_finite_loss, restrictions_of_run
+from medlit.tasks.checks import cut_of, folds_of, refuse_non_finite_loss, refuse_seen, restrictions_of_run
 from medlit.tasks.evaluation import EvaluationTask
 from medlit.tasks.fidelity import Fidelity, validate_before_training
 from medlit.tasks.results import CaseResults, rows_of
@@ -113,6 +113,7 @@ class ClassificationTask(EvaluationTask):
     def setup(self, stage: str) -> None:
         """Take from the data what figures need, and the class weights of the loss."""
         super().setup(stage)
+        refuse_seen(self)
         if stage == "fit" and self.use_class_weights:
             weights = getattr(getattr(self.trainer, "datamodule", None), "class_weights", None)
             if weights is None:
@@ -174,6 +175,7 @@ class ClassificationTask(EvaluationTask):
             self.model,
             class_names=self._given_class_names,
             folds=folds_of(self),
+            cut=cut_of(self),
             restrictions=restrictions_of_run(self),
         )
         super().on_save_checkpoint(checkpoint)
@@ -183,4 +185,5 @@ class ClassificationTask(EvaluationTask):
         source = str((self._trainer and self._trainer.ckpt_path) or "checkpoint")
         state, info = unpack(checkpoint, source=source)
         restore(self.model, state, info, source=source, class_names=self._given_class_names, folds=folds_of(self))
+        refuse_seen(self, source=source)
         super().on_load_checkpoint(checkpoint)

@@ -13,7 +13,7 @@ from medlit.checkpoint import initialise_from_unimodal
 from medlit.errors import WeightsNotFoundError
 from medlit.losses import EarlyInterventionLoss
 from medlit.models.early_intervention import EarlyInterventionOutput
-from medlit.tasks.checks import check_names, folds_of
+from medlit.tasks.checks import check_names, folds_of, refuse_seen
 from medlit.tasks.classification import ClassificationTask, ModelFactory
 from medlit.tasks.fidelity import Fidelity
 from medlit.tasks.results import FUSED, CaseResults
@@ -137,6 +137,7 @@ class EarlyInterventionTask(ClassificationTask):
             return
         require_checkpoints(self.init_from)
         initialise_from_unimodal(self.model, self.init_from, class_names=self._given_class_names, folds=folds_of(self))
+        refuse_seen(self)
         fresh = [name for name in self.modalities if name not in self.init_from]
         start = ", ".join(f"{name} from {path}" for name, path in self.init_from.items())
         rank_zero_info(f"Early Intervention starts {start}{f'; fresh: {fresh}' if fresh else ''}.")

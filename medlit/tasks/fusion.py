@@ -9,7 +9,7 @@ from torch import Tensor
 
 from medlit.checkpoint import initialise_from_unimodal
 from medlit.models.fusion import FusionOutput
-from medlit.tasks.checks import check_names, folds_of
+from medlit.tasks.checks import check_names, folds_of, refuse_seen
 from medlit.tasks.classification import ClassificationTask, ModelFactory
 from medlit.tasks.early_intervention import require_checkpoints
 from medlit.tasks.results import FUSED, CaseResults
@@ -111,5 +111,6 @@ class FusionTask(ClassificationTask):
             passes=["{}"],
             heads=None,
         )
+        refuse_seen(self)
         start = ", ".join(f"{name} from {path}" for name, path in self.init_from.items())
         rank_zero_info(f"The adapters of the fusion start {start}.")

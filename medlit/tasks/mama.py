@@ -19,7 +19,14 @@ from medlit.mama_checkpoint import mama_info, restore_mama
 from medlit.models.mama.model import MaMAModel
 from medlit.models.mama.zero_shot import CaptionEncoder
 from medlit.models.timm_vit import zero_of
-from medlit.tasks.checks import check_monitors, cut_of, folds_of, refuse_non_finite_loss, restrictions_of_run
+from medlit.tasks.checks import (
+    check_monitors,
+    cut_of,
+    folds_of,
+    refuse_non_finite_loss,
+    refuse_seen,
+    restrictions_of_run,
+)
 from medlit.tasks.pair_checks import CaptionWatch, check_pairs, suspects, tokenizer_of
 from medlit.tasks.pair_embeddings import embed_pairs, global_rows
 from medlit.tasks.pair_figures import (
@@ -136,6 +143,7 @@ class MaMATask(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Refuse data that cannot be learned from, before anything is computed."""
+        refuse_seen(self)
         check_pairs(self.trainer, positions=self.model.text_encoder.max_positions, training=stage == "fit")
 
     def on_fit_start(self) -> None:
@@ -280,3 +288,4 @@ class MaMATask(LightningModule):
         state, info = unpack(checkpoint, source=source)
         tokenizer = tokenizer_of(getattr(self._trainer, "datamodule", None))
         restore_mama(self.model, state, info, source=source, tokenizer=tokenizer, folds=folds_of(self))
+        refuse_seen(self, source=source)

@@ -8,10 +8,10 @@ from data_modules.batch import PLAIN, VARIABLES, WITH_METADATA, ClassificationBa
 from medlit import __version__
 from medlit.checkpoint import FORMAT_VERSION, read_checkpoint, unpack
 from medlit.errors import CheckpointMismatchError, ConfigurationError
-from medlit.mama_checkpoint import check_mama_info, refuse_seen_cases, restore_mama
+from medlit.mama_checkpoint import check_mama_info, restore_mama
 from medlit.models.fingerprint import fingerprint
 from medlit.models.mama.zero_shot import CaptionEncoder, class_scores
-from medlit.tasks.checks import blame, cut_of, restrictions_of_run
+from medlit.tasks.checks import blame, refuse_seen, restrictions_of_run
 from medlit.tasks.evaluation import EvaluationTask, Stage
 from medlit.tasks.mama import ModelFactory
 from medlit.tasks.one_pass import OnePassTask
@@ -91,7 +91,7 @@ class ZeroShotTask(OnePassTask, EvaluationTask):
         super().setup(stage)
         tokenizer = getattr(getattr(self.trainer, "datamodule", None), "tokenizer_settings", None)
         check_mama_info(self.model, self._info, source=self.checkpoint, tokenizer=tokenizer)
-        refuse_seen_cases(self._info, cut_of(self), source=self.checkpoint)
+        refuse_seen(self, source=self.checkpoint)
         longest, most = (tokenizer or {}).get("max_tokens", 0), self.model.text_encoder.max_positions
         if longest > most:
             raise ConfigurationError(

@@ -12,7 +12,7 @@ from medlit.callbacks import BestCheckpoint, RunManifest
 from medlit.checkpoint import initialise_from_unimodal, load_weights, read_checkpoint
 from medlit.cli import main
 from medlit.errors import CheckpointMismatchError
-from medlit.models.base import restrictions_of
+from medlit.models.lineage import restrictions_of
 from tests.data_modules.mammography.prepared_trees import copy_of, pristine
 from tests.medlit.commands.test_convert import released, words
 from tests.medlit.models import small

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from medlit.models.adapted_backbone import adapter_settings
+from medlit.models.lineage import Cut
 from medlit.models.mama.chunks import in_chunks
 from medlit.models.mama.heads import clamped_exp, first_log_scale, local_head, unit_length, view_head
 from medlit.models.mama.settings import ImageTower, TextTower, plain
@@ -76,7 +77,9 @@ class MaMAModel(nn.Module):
         self.patch_head = local_head(width, local_hidden, embed_dim)
         self.sentence_head = local_head(text_width, local_hidden, embed_dim)
         self.log_scale, self.log_local_scale = first_log_scale(), first_log_scale()
-        self.restrictions: dict[str, str] = {}  # of a checkpoint that was loaded into it, see restrictions_of
+        # Of a checkpoint that was loaded into it, see medlit.models.lineage.
+        self.restrictions: dict[str, str] = {}
+        self.cuts: list[Cut] = []
 
     def encode_images(
         self, images: Tensor, *, patches: bool = True, micro_batch_size: int | None = None

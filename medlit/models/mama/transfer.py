@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from medlit.errors import CheckpointMismatchError
 from medlit.models.foundations import architecture_of
+from medlit.models.lineage import Cut, cuts_in, restrictions_in
 from medlit.models.mama.settings import plain
 from medlit.models.weights import load_tensors, read_file
 
@@ -35,6 +36,8 @@ class MaMARun:
     """The tower's tensors under timm's names."""
     restrictions: dict[str, str]
     """By data set, why what was learned from it must not be shared."""
+    cuts: list[Cut]
+    """How the sets were divided that it has learned from."""
 
     @property
     def image_mean(self) -> list[float]:
@@ -91,8 +94,8 @@ def read_mama_run(path: Path) -> MaMARun | None:
         raise CheckpointMismatchError(
             f"{path}: format version {info.get('format_version')}, this medlit reads version {FORMAT_VERSION}"
         )
-    image, restrictions = info.get("image"), info.get("restrictions") or {}
-    if not (isinstance(state, dict) and isinstance(image, dict) and _says_all(image) and _are_terms(restrictions)):
+    image = info.get("image")
+    if not (isinstance(state, dict) and isinstance(image, dict) and _says_all(image)):
         raise CheckpointMismatchError(f"{path}: its 'medlit' entry is incomplete; the file is damaged")
     return MaMARun(
         path=path,
@@ -102,7 +105,8 @@ def read_mama_run(path: Path) -> MaMARun | None:
             for name, tensor in state.items()
             if isinstance(name, str) and name.startswith(IMAGE_TOWER)
         },
-        restrictions=dict(restrictions),
+        restrictions=restrictions_in(info, source=str(path)),
+        cuts=cuts_in(info, source=str(path)),
     )
 
 
@@ -127,10 +131,4 @@ def _says_all(image: Mapping[str, Any]) -> bool:
     named = isinstance(image.get("name"), str) and isinstance(image.get("model_args"), dict)
     return named and all(
         isinstance(values, list) and all(isinstance(value, float) for value in values) for values in colours
-    )
-
-
-def _are_terms(restrictions: object) -> bool:
-    return isinstance(restrictions, dict) and all(
-        isinstance(name, str) and isinstance(terms, str) for name, terms in restrictions.items()
     )

@@ -8,7 +8,7 @@ from medlit.checkpoint import checkpoint_info, initialise_from_unimodal, trainab
 from medlit.errors import CheckpointMismatchError
 from medlit.mama_checkpoint import mama_info
 from medlit.models import EarlyInterventionClassifier, MeanOfLogitsFusion, UnimodalClassifier, VisionEncoder
-from medlit.models.base import restrictions_of
+from medlit.models.lineage import restrictions_of
 from medlit.models.mama.transfer import read_mama_run
 from tests.medlit.models.small import TINY_ARGS, VIT14, mama, pictures, randomise_adapters, unimodal
 
@@ -151,7 +151,8 @@ def test_a_tensor_of_another_shape_is_refused(run):
         ({"format_version": 2}, "format version 2, this medlit reads version 1"),
         ({"image": None}, "'medlit' entry is incomplete; the file is damaged"),
         ({"image": {"name": "vit", "model_args": {}}}, "'medlit' entry is incomplete"),
-        ({"restrictions": {"EMBED": 3}}, "'medlit' entry is incomplete"),
+        ({"restrictions": {"EMBED": 3}}, "its 'restrictions' are no terms by data set; the file is damaged"),
+        ({"cuts": [3]}, "its 'cuts' do not say how data were divided; the file is damaged"),
         ({"model": "FusionClassifier"}, "a checkpoint of FusionClassifier, no foundation model; weights takes"),
     ],
 )
