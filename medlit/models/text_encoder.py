@@ -68,7 +68,7 @@ class TextEncoder(nn.Module):
         self.num_tokens = num_tokens
         self.adapter = adapter
         self.width: int = model.config.hidden_size
-        self.max_positions: int = getattr(model.config, "max_position_embeddings", None) or UNLIMITED
+        self.max_positions = _most_positions(model)
         _fuse_activations(model)
         model.requires_grad_(train_backbone)
         self.model: Any = model
@@ -149,6 +149,15 @@ class GrownEmbedding(nn.Module):
         known = self.known.num_embeddings
         added = F.embedding((input_ids - known).clamp_min(0), self.added)
         return torch.where((input_ids >= known)[..., None], added, self.known(input_ids.clamp_max(known - 1)))
+
+
+def _most_positions(model: Any) -> int:
+    """Tokens that a model reads at most; the kin of RoBERTa leave positions up to that of padding unused."""
+    most: int = getattr(model.config, "max_position_embeddings", None) or UNLIMITED
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding) and module.padding_idx is not None:
+            most = min(most, module.num_embeddings - module.padding_idx - 1)
+    return most
 
 
 def _fuse_activations(model: nn.Module) -> None:

@@ -53,6 +53,16 @@ def test_a_caption_longer_than_the_model_reads_says_what_to_set():
         encoder()(ids, torch.ones_like(ids))
 
 
+@pytest.mark.parametrize("name", ["roberta", "xlm-roberta"])
+def test_positions_that_stand_for_padding_are_not_counted(name):
+    model = TextEncoder(name, num_tokens=TOKENS, pretrained=False, model_args=TEXT_ARGS["bert"]).eval()
+    ids = torch.full((1, 23), 7)
+    assert model.max_positions == 22
+    assert model(ids[:, :22], torch.ones(1, 22, dtype=torch.int64)).isfinite().all()
+    with pytest.raises(ConfigurationError, match=f"23 tokens, {name} reads 22"):
+        model(ids, torch.ones_like(ids))
+
+
 def test_lora_trains_its_own_weights_alone_and_starts_as_the_identity():
     adapted, plain = encoder(adapter=LORA), encoder()
     trained = {name for name, tensor in adapted.named_parameters() if tensor.requires_grad}
