@@ -15,10 +15,12 @@ class GlobalBatchNorm1d(nn.BatchNorm1d):
     """``torch.nn.BatchNorm1d`` whose statistics in training are those of all processes' rows, with gradient.
 
     With one process it is BatchNorm. With several, mean and variance come from all rows, which may be split over the
-    processes in any way; so do the running statistics and the gradient. Unlike torch's SyncBatchNorm
-    it works on a CPU, and on processes without a row. Every process must call it alike in training, and not inside a
-    function whose forward pass is run again for the backward pass (gradient checkpointing), which would count the rows
-    twice in the running statistics.
+    processes in any way; so do the running statistics and the gradient. Unlike torch's SyncBatchNorm it works on a CPU,
+    and on processes without a row. A row that is alone in training becomes zero, before the factor and the offset, and
+    leaves the running statistics as they are, for it has no spread: of a batch in which one caption has a sentence the
+    losses make nothing, but training goes on. Every process must call it alike in training, and not inside a function
+    whose forward pass is run again for the backward pass (gradient checkpointing), which would count the rows twice in
+    the running statistics.
 
     Reference: Ioffe and Szegedy, "Batch Normalization", ICML 2015, algorithm 1.
 
@@ -44,7 +46,7 @@ class GlobalBatchNorm1d(nn.BatchNorm1d):
             (M, C), of the input's dtype.
 
         Raises:
-            ValueError: If the shape does not fit, or, in training, there is one row in all.
+            ValueError: If the shape does not fit.
         """
         if input.ndim != 2 or input.shape[1] != self.num_features:
             raise ValueError(f"GlobalBatchNorm1d needs (M, {self.num_features}) rows, got {tuple(input.shape)}")
@@ -65,9 +67,7 @@ class GlobalBatchNorm1d(nn.BatchNorm1d):
     def _together(self, rows: Tensor) -> Tensor:
         """(M, C) by the statistics of all processes' rows."""
         mean, variance, count = _statistics(rows.detach())
-        if count == 1:
-            raise ValueError("GlobalBatchNorm1d needs more than one row in training, got 1 from all processes")
-        if count and self.running_mean is not None and self.running_var is not None:
+        if count > 1 and self.running_mean is not None and self.running_var is not None:
             share = self._count_batch()
             unbiased = variance * (count / (count - 1))  # as torch's
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)

@@ -28,6 +28,7 @@ SETTINGS = {
     "options": ({"text_pair": "same_breast", "identical_captions": "positives", "symmetric": False}, OWNERS),
     "no sentence on the last process": ({}, [0, 0, 1, 2]),
     "no sentence at all": ({}, []),
+    "one sentence": ({}, [4]),
     "one pair of one breast": ({"text_pair": "same_breast"}, OWNERS),
 }
 DTYPES = {"float32": torch.float32, "float64": torch.float64}

@@ -1,4 +1,4 @@
-"""BatchNorm of the global batch in one process: torch's, and what neither knows, a batch without rows.
+"""BatchNorm of the global batch in one process: torch's, and what torch's refuses, a batch of one row or none.
 
 Several processes are in tests/medlit/losses/test_processes.py.
 """
@@ -52,22 +52,24 @@ def test_bfloat16_rows_are_counted_in_float32():
 
 
 @pytest.mark.parametrize("affine", [True, False])
-def test_no_row_at_all_changes_nothing_and_can_go_backward(affine):
+@pytest.mark.parametrize("m", [0, 1])
+def test_no_row_or_one_has_no_spread_changes_nothing_and_can_go_backward(m, affine):
     norm = GlobalBatchNorm1d(5, affine=affine)
+    if affine:
+        torch.nn.init.constant_(norm.bias, 3.0)
     before = {name: value.clone() for name, value in norm.state_dict().items()}
-    given = torch.zeros(0, 5, requires_grad=True)
+    given = rows(m, dtype=torch.float32)
     output = norm(given)
-    output.sum().backward()
-    assert (output.shape, given.grad.shape) == ((0, 5), (0, 5))
+    output.square().sum().backward()
+    assert torch.equal(output, torch.full((m, 5), 3.0 if affine else 0.0))
+    assert torch.equal(given.grad, torch.zeros(m, 5))
     assert all(torch.equal(value, before[name]) for name, value in norm.state_dict().items())
 
 
-def test_one_row_is_refused_in_training_and_not_in_evaluation():
-    norm = GlobalBatchNorm1d(5)
-    with pytest.raises(ValueError, match="more than one row"):
-        norm(rows(1, dtype=torch.float32))
-    assert norm.num_batches_tracked == 0
-    assert norm.eval()(rows(1, dtype=torch.float32)).shape == (1, 5)
+def test_one_row_is_normalised_in_evaluation():
+    norm = GlobalBatchNorm1d(5).eval()
+    given = rows(1, dtype=torch.float32)
+    torch.testing.assert_close(norm(given), given / (1 + norm.eps) ** 0.5)
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 6), (2, 5, 3)])

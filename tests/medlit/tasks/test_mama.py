@@ -161,6 +161,15 @@ def test_captions_without_a_sentence_are_counted(tmp_path):
     assert runner.callback_metrics["train/captions_without_sentence"] == 3
 
 
+def test_a_batch_with_one_sentence_has_no_local_loss_and_training_goes_on(tmp_path):
+    data = TinyPairs(pairs=4)
+    for each in data.samples[1:]:
+        each["tokens"] = each["tokens"].masked_fill(each["tokens"] == 1, 6)  # no separator
+    _, runner, _ = fit(tmp_path, data=data, epochs=1, late_start=0)  # the first caption has one sentence
+    assert runner.callback_metrics["train/captions_without_sentence"] == 3
+    assert runner.callback_metrics["train/local"] == 0
+
+
 def test_the_released_optimizer_is_the_default(tmp_path):
     _, runner, _ = fit(tmp_path, epochs=1)
     [optimizer] = runner.optimizers
