@@ -80,6 +80,7 @@ class CaptionWatch:
     """Sees that the captions of a training are not all one: then no image can be told from another by its own."""
 
     def __init__(self) -> None:
+        self._first: Tensor | None = None
         self._alike = 0
         self._told_apart = False
 
@@ -99,7 +100,8 @@ class CaptionWatch:
             )
         if self._told_apart:
             return
-        self._told_apart = bool((caption_id != caption_id[0]).any())
+        first = caption_id[:1] if self._first is None else self._first
+        self._first, self._told_apart = first, bool((caption_id != first).any())
         self._alike += len(caption_id)
         if not self._told_apart and self._alike >= ALIKE:
             raise ConfigurationError(

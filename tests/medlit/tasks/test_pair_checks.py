@@ -20,11 +20,12 @@ def test_a_batch_of_one_pair_is_refused_before_training(tmp_path):
         fit(tmp_path, TinyPairs(batch_size=1))
 
 
-def test_a_batch_of_one_pair_is_refused_where_the_data_do_not_say(tmp_path):
+@pytest.mark.parametrize("late_start", [0, 3])
+def test_a_batch_of_one_pair_is_refused_where_the_data_do_not_say(late_start, tmp_path):
     data = TinyPairs(batch_size=1)
     data.trainer = trainer(tmp_path, enable_checkpointing=False, limit_val_batches=0)
     with pytest.raises(ConfigurationError, match=r"a batch of one pair: .* batch_size to 2 or more"):
-        data.trainer.fit(mama(), data.train_dataloader(), data.val_dataloader())
+        data.trainer.fit(mama(late_start=late_start), data.train_dataloader(), data.val_dataloader())
 
 
 def test_captions_that_are_all_alike_are_refused(tmp_path):
@@ -41,6 +42,12 @@ def test_captions_that_are_alike_by_chance_are_not():
     watch.see(torch.tensor([3, 4]))
     for _ in range(ALIKE):
         watch.see(torch.tensor([3, 3]))
+
+
+def test_captions_that_are_alike_inside_of_each_batch_alone_are_not():
+    watch = CaptionWatch()
+    for caption in range(ALIKE):
+        watch.see(torch.tensor([caption, caption]))
 
 
 @pytest.mark.parametrize("size", [2, ALIKE])
