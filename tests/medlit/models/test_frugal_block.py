@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from peft import LoraConfig, inject_adapter_in_model
+from timm.layers.mlp import GluMlp
 from timm.models.vision_transformer import Block
 from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -116,9 +117,23 @@ def test_blocks_of_another_kind_are_left_to_timm():
     assert is_plain(make_block(init_values=1e-5))
     assert not is_plain(make_block().requires_grad_(False))
     assert not is_plain(with_adapters(make_block()))
-    for settings in ({"qk_norm": True}, {"proj_drop": 0.1}, {"attn_drop": 0.1}, {"drop_path": 0.1}):
-        assert not is_plain(make_block(**settings))
+    for name, value in (("fused_attn", False), ("gate", nn.Linear(WIDTH, WIDTH))):
+        other = make_block()
+        setattr(other.attn, name, value)
+        assert not is_plain(other)
     assert not is_plain(nn.Identity())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"qk_norm": True}, {"scale_attn_norm": True}, {"scale_mlp_norm": True}),
+        *({"proj_drop": 0.1}, {"attn_drop": 0.1}, {"drop_path": 0.1}),
+        {"mlp_layer": GluMlp},
+    ],
+)
+def test_blocks_with_more_in_them_are_left_to_timm(settings):
+    assert not is_plain(make_block(**settings))
 
 
 @pytest.mark.parametrize("part", ["", "attn", "attn.proj", "norm2", "mlp", "ls1"])
