@@ -88,12 +88,14 @@ def _print_plan(jobs: Mapping["Key", "Job"], *, rerun: bool) -> int:
     """Order, commands, how far each training is, and how many steps they take at most."""
     import shlex
 
-    from medlit.recipes.estimate import Steps, estimate
+    from medlit.recipes.estimate import configurations, estimate
     from medlit.recipes.plan import next_command, state_of, what_changed
 
-    steps: dict[str, Steps] = {}
-    for stage in dict.fromkeys(job.stage for job in jobs.values()):
-        steps[stage] = estimate([job for job in jobs.values() if job.stage == stage])
+    stages: dict[str, list[Job]] = {}
+    for job in jobs.values():
+        stages.setdefault(job.stage, []).append(job)
+    configs = configurations([mine[0] for mine in stages.values()])
+    steps = {stage: estimate(stages[stage], config) for stage, config in zip(stages, configs, strict=True)}
     total, unknown = 0, False
     for number, job in enumerate(jobs.values(), start=1):
         state, most = state_of(job), steps[job.stage].most

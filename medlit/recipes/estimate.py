@@ -1,9 +1,10 @@
 """How many steps the stages of a recipe take at most, from their configurations and the tables of the data."""
 
+import json
 import math
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,17 +51,13 @@ class Steps:
         return f"{self.each_epoch} steps an epoch x {self.epochs} epochs = {self.most} steps"
 
 
-def estimate(jobs: Sequence[Job]) -> Steps:
+def estimate(jobs: Sequence[Job], config: Mapping[str, Any]) -> Steps:
     """Steps of a training of a stage, counted by its own DataModule.
 
     Args:
-        jobs: Trainings of one stage, which differ in seed and fold alone; the fold with the most steps counts. The
-            configuration of the first is parsed as ``medlit fit`` would.
-
-    Raises:
-        ConfigurationError: If the configuration is not valid.
+        jobs: Trainings of one stage, which differ in seed and fold alone; the fold with the most steps counts.
+        config: Of the first, see `configurations`.
     """
-    config = configuration(jobs[0])
     trainer = config["trainer"]
     epochs, limit = (_bound(trainer.get(name)) for name in ("max_epochs", "max_steps"))
     if epochs is None:
@@ -71,8 +68,16 @@ def estimate(jobs: Sequence[Job]) -> Steps:
         return Steps(each_epoch=None, epochs=epochs, limit=limit, problem=" ".join(str(error).split()))
     devices = trainer.get("devices")
     share = devices if isinstance(devices, int) and devices > 1 else 1
+    batches = _limited(math.ceil(batches / share), trainer.get("limit_train_batches"))
     accumulated = int(trainer.get("accumulate_grad_batches") or 1)
-    return Steps(each_epoch=math.ceil(batches / share / accumulated), epochs=epochs, limit=limit)
+    return Steps(each_epoch=math.ceil(batches / accumulated), epochs=epochs, limit=limit)
+
+
+def _limited(batches: int, limit: float | None) -> int:
+    """Batches of an epoch under the Trainer's limit, a number or a share of them."""
+    if limit is None:
+        return batches
+    return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
 
 def _bound(value: int | None) -> int | None:
@@ -80,20 +85,29 @@ def _bound(value: int | None) -> int | None:
     return None if value is None or value < 0 else int(value)
 
 
-def configuration(job: Job) -> dict[str, Any]:
-    """What ``medlit fit`` makes of a training's words, every default filled in.
+def configurations(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """What ``medlit fit`` makes of the words of trainings, every default filled in.
 
     The command itself is asked, in a process of its own: nothing imports the command line.
 
+    Args:
+        jobs: Of different stages.
+
     Raises:
-        ConfigurationError: With the training's name, and what the command said.
+        ConfigurationError: With the name of the first training whose configuration is not valid, and what the command
+            said.
     """
-    command = [sys.executable, "-m", "medlit.cli", "fit", *job.words, "--print_config"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise ConfigurationError(f"{job.title}: {said.removeprefix('medlit: error: ')}")
-    text = done.stdout
+    questions = json.dumps([["fit", *job.words, "--print_config"] for job in jobs])
+    command = [sys.executable, "-m", "medlit.recipes.ask"]
+    done = subprocess.run(command, input=questions, stdout=subprocess.PIPE, text=True, check=True)
+    return [_read(job, *answer) for job, answer in zip(jobs, json.loads(done.stdout), strict=True)]
+
+
+def _read(job: Job, code: int, text: str, said: str) -> dict[str, Any]:
+    """A configuration as it was printed, or the error in its place."""
+    if code:
+        reason = (said.strip().splitlines() or ["it said nothing"])[-1]
+        raise ConfigurationError(f"{job.title}: {reason.removeprefix('medlit: error: ')}")
     config: dict[str, Any] = yaml.safe_load(text[max(0, text.find(HEAD)) :])  # warnings may stand before it
     return config
 

@@ -184,6 +184,9 @@ def test_the_plan_counts_steps_and_says_where_data_are_missing(folder, capsys):
     assert "derm: 1 steps an epoch x 8 epochs = 8 steps" in said  # a third of 30 cases, balanced, in batches of 32
     assert "At most 48 steps are left" in said
     assert not out.exists()
+    smaller = ["data.init_args.batch_size=2", "trainer.limit_train_batches=3", "trainer.accumulate_grad_batches=2"]
+    command.main(["run", recipe, "--out", str(out), "--dry-run", "--set", *smaller])
+    assert "derm: 2 steps an epoch x 8 epochs = 16 steps" in capsys.readouterr().out  # three batches, added up by two
     command.main(["run", recipe, "--out", str(out), "--dry-run", "--set", f"data.init_args.root={folder / 'nothing'}"])
     said = capsys.readouterr().out
     assert f"derm: steps unknown, Derm7pt not found: no meta/meta.csv below {folder / 'nothing'}" in said
@@ -193,3 +196,5 @@ def test_the_plan_counts_steps_and_says_where_data_are_missing(folder, capsys):
     said = capsys.readouterr().out
     assert "derm: steps unknown, trainer.max_epochs sets no bound" in said
     assert "Nothing bounds the epochs" in said
+    with pytest.raises(ConfigurationError, match=r"^derm, seed 0, fold 0: .*did you mean 'max_epochs'\?"):
+        command.main(["run", recipe, "--out", str(out), "--dry-run", "--set", "trainer.max_epoch=1"])
