@@ -94,7 +94,7 @@ class AdaptedBackbone(nn.Module):
             insert_at: Block before which they join.
 
         Returns:
-            (B, I, D): final-norm CLS token of each image; zeros where there is none.
+            (B, I, D): each image as the encoder summarises it; zeros where there is none.
         """
         view = cast(VisionEncoder, self.passes[adapter] if self.passes else self.encoder)
         cases, per_case = images.shape[:2]

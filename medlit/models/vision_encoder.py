@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -89,6 +89,8 @@ class VisionEncoder(nn.Module):
         self.padding = padding_for(img_size, patch_size, pad=pad)
         self.img_size = img_size
         self.gradient_checkpointing = gradient_checkpointing
+        if pooling not in get_args(Pooling):
+            raise ConfigurationError(f"pooling: one of {', '.join(get_args(Pooling))} is needed, got {pooling!r}")
         self.pooling = pooling
         if not 0 <= patch_dropout < 1:
             raise ConfigurationError(f"patch_dropout: a share from 0 to below 1 is needed, got {patch_dropout}")
@@ -111,7 +113,7 @@ class VisionEncoder(nn.Module):
         for name, given in (("mean", image_mean), ("std", image_std)):
             values = tuple(own[name] if given is None else given)
             if len(values) != 3 or (name == "std" and not all(value > 0 for value in values)):
-                raise ConfigurationError(f"image_{name}: three numbers are needed, of a std positive ones, got {given}")
+                raise ConfigurationError(f"image_{name}: three numbers are needed, of a std positive, got {values}")
             self.register_buffer(name, torch.tensor(values).float().view(1, 3, 1, 1), persistent=False)
 
     def forward(

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from medlit.errors import ConfigurationError
 from medlit.models.adapted_backbone import adapter_settings
 from medlit.models.lineage import Cut
 from medlit.models.mama.chunks import in_chunks
@@ -68,7 +69,11 @@ class MaMAModel(nn.Module):
         self.image_tower = image or ImageTower()
         self.text_tower = text or TextTower()
         self.embed_dim, self.local_hidden, self.fidelity = embed_dim, local_hidden, fidelity
+        if fidelity not in get_args(Fidelity):
+            raise ConfigurationError(f"fidelity: one of {', '.join(get_args(Fidelity))} is needed, got {fidelity!r}")
         self.image_encoder = VisionEncoder(**vars(self.image_tower), img_size=img_size, pooling="mean_tokens")
+        if self.image_encoder.vit.attn_pool is not None:
+            self.image_encoder.vit.attn_pool.requires_grad_(False)  # no loss reads it, weight decay would shrink it
         self.text_encoder = TextEncoder(**vars(self.text_tower), num_tokens=num_tokens)
         width, text_width = self.image_encoder.width, self.text_encoder.width
         self.image_projection = nn.Linear(width, embed_dim)

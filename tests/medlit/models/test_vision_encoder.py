@@ -124,6 +124,11 @@ def test_a_normalisation_of_other_than_three_colours_is_refused(options):
         encoder(**options)
 
 
+def test_a_pooling_that_is_none_is_refused():
+    with pytest.raises(ConfigurationError, match="pooling: one of backbone, mean_tokens is needed, got 'mean'"):
+        encoder(pooling="mean")
+
+
 def test_a_size_beside_the_datas_is_refused():
     with pytest.raises(ConfigurationError, match="model_args: img_size is the data's"):
         encoder(model_args={**VIT, "img_size": 64})

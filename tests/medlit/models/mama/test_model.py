@@ -136,6 +136,21 @@ def test_late_parameters_are_those_that_the_first_loss_does_not_reach():
     assert late == {id(parameter) for parameter in model.parameters() if parameter.grad is None}
 
 
+def test_an_attention_pool_that_no_loss_reads_is_not_trained():
+    model = mama(img_size=32, image={"backbone": "vit_base_patch16_siglip_224"})
+    pool = model.image_encoder.vit.attn_pool
+    assert not any(parameter.requires_grad for parameter in pool.parameters())
+    assert all(parameter.requires_grad for parameter in model.image_encoder.vit.blocks.parameters())
+    names = {name for name in model.state_dict() if "attn_pool" in name}
+    assert names
+    assert names <= model.trained_state().keys()  # whoever takes the tower takes it whole
+
+
+def test_a_fidelity_that_is_none_is_refused():
+    with pytest.raises(ConfigurationError, match="fidelity: one of paper, code is needed, got 'codes'"):
+        mama(fidelity="codes")
+
+
 LORA = LoraConfig(r=2, target_modules=["c_attn"])
 
 

@@ -5,7 +5,7 @@ import torch
 from timm.layers import resample_abs_pos_embed
 
 from medlit.checkpoint import checkpoint_info, initialise_from_unimodal, trainable_state
-from medlit.errors import CheckpointMismatchError
+from medlit.errors import CheckpointMismatchError, ConfigurationError
 from medlit.mama_checkpoint import mama_info
 from medlit.models import EarlyInterventionClassifier, MeanOfLogitsFusion, UnimodalClassifier, VisionEncoder
 from medlit.models.lineage import restrictions_of
@@ -75,6 +75,15 @@ def test_images_are_normalised_as_in_pretraining_unless_told_otherwise(run):
         VisionEncoder(weights=str(path), **BACKBONE, image_std=[0.1] * 3).std.flatten().tolist()
         == [pytest.approx(0.1)] * 3
     )
+
+
+def test_a_normalisation_of_a_run_that_is_none_is_named(run):
+    _, path = run()
+    content = torch.load(path, weights_only=True)
+    content["medlit"]["image"]["image_std"] = [0.5, 0.0, 0.5]
+    torch.save(content, path)
+    with pytest.raises(ConfigurationError, match=r"image_std: three numbers are needed, .* got \(0\.5, 0\.0, 0\.5\)"):
+        classifier(path)
 
 
 def test_positions_are_resampled_to_another_size_and_all_else_stays(run):
