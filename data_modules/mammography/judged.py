@@ -23,7 +23,7 @@ class JudgedByTarget(AskedByTasks):
     """Whether the set's cases were taken as they came, so that classes are as frequent as where they come from."""
 
     @property
-    def cut(self) -> dict[str, Any] | None:
+    def cut(self) -> dict[str, Any]:
         """Which patients train: what has learned from them is not judged by a set that is cut otherwise."""
         return {name: getattr(self, name) for name in ("name", "split_seed", "num_folds", "fold")}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from data_modules.base import PredictSplit
 from data_modules.mammography.class_text import ClassTextSettings
@@ -127,6 +127,11 @@ class CBISDDSMDataModule(MammographyDataModule):
         self._check_choice("leaking_patients", leaking_patients, ("test", "train", "drop"))
         self.abnormalities: Literal["all", "mass", "calcification"] = abnormalities
         self.leaking_patients: Literal["test", "train", "drop"] = leaking_patients
+
+    @property
+    def cut(self) -> dict[str, Any]:
+        """Which patients train: also by what becomes of those whom two tables name."""
+        return {**super().cut, "leaking_patients": self.leaking_patients}
 
     def read_samples(self) -> "SampleTable":
         """The sample table of the tables below ``root``."""

@@ -24,6 +24,21 @@ def test_cancer_is_looked_for_and_density_is_a_scale():
     assert (density.positive_class, density.contrasts, density.ordinal_classes) == (None, {}, (0, 1, 2, 3))
 
 
+def test_a_set_says_which_settings_decide_who_trains():
+    said = {"name": "EMBED", "split_seed": 3, "num_folds": None, "fold": None}
+    assert EMBEDDataModule(split_seed=3).cut == said
+    assert EMBEDDataModule(split_seed=3, target="density", label_fraction=0.1, seed=7).cut == said
+    assert RSNAMammoDataModule(num_folds=5, fold=1).cut == {
+        **said,
+        "name": "RSNA-Mammo",
+        "split_seed": 0,
+        "num_folds": 5,
+        "fold": 1,
+    }
+    assert CBISDDSMDataModule().cut != CBISDDSMDataModule(leaking_patients="train").cut
+    assert Derm7ptDataModule().cut is None
+
+
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_classes_that_are_named_are_there_and_no_class_is_on_both_sides(target):
     ids = set(range(len(target.class_names)))
