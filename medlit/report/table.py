@@ -37,11 +37,11 @@ def result_table(rows: Rows, *, title: str | None = None, cases: Mapping[str, in
         cases: By name of the row, the number of cases behind it, for a column of its own.
     """
     table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column("", no_wrap=True)
+    table.add_column("", overflow="fold")  # gives way to the numbers where the terminal is too narrow for both
     if cases is not None:
-        table.add_column("cases", justify="right")
+        table.add_column("cases", justify="right", no_wrap=True)
     for heading in COLUMNS.values():
-        table.add_column(_NARROW.get(heading, heading), justify="right")
+        table.add_column(_NARROW.get(heading, heading), justify="right", no_wrap=True)
     for name, figures in rows.items():
         table.add_row(name, *_count(name, cases), *_cells(figures))
     return table
