@@ -86,6 +86,7 @@ class VisionEncoder(nn.Module):
             raise ConfigurationError("model_args: img_size is the data's, set it there")
         architecture, arguments = architecture_of(backbone, model_args)
         patch_size = patch_size_of(architecture, arguments)
+        self.model_args = dict(model_args or {})
         self.padding = padding_for(img_size, patch_size, pad=pad)
         self.img_size = img_size
         self.gradient_checkpointing = gradient_checkpointing

@@ -11,6 +11,7 @@ from torch import Tensor
 from data_modules.batch import VARIABLES, ClassificationBatch
 from medlit.errors import ConfigurationError, NonFiniteLossError
 from medlit.models import UnimodalClassifier
+from medlit.models.mama.settings import plain
 from medlit.probe import FeatureCache
 
 FOLDER = "features"
@@ -93,8 +94,8 @@ def feature_settings(model: UnimodalClassifier, datamodule: Any, *, precision: s
         "medlit_version": __version__,
         "backbone": model.backbone_name,
         "weights": model.backbone.fingerprint(),
-        "modules": str(encoder.vit).splitlines(),
-        "num_heads": [getattr(block.attn, "num_heads", None) for block in encoder.vit.blocks],
+        "modules": str(encoder.vit).splitlines(),  # by this version of timm
+        "model_args": plain(encoder.model_args),  # such as heads and pooling, which neither weights nor modules tell
         "settings": model.settings(),
         "precision": precision,
         "data": type(datamodule).__name__,

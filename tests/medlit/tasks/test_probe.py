@@ -17,6 +17,7 @@ from tests.data_modules.trees import make_derm7pt
 from tests.medlit.tasks.tiny import BACKBONE, IMG_SIZE, TinyDataModule, trainer, unimodal
 
 PENALTIES = [1.0, 0.01]
+ARGS = BACKBONE["model_args"]
 
 
 @pytest.fixture
@@ -113,9 +114,10 @@ def test_no_image_is_read_twice_also_by_another_run(tmp_path, root, encoded):
     [
         {"data": {"eval_transform": [], "modalities": ["derm"]}, "model": {"image_mean": (0.1, 0.1, 0.1)}},
         {"data": {}, "model": {"pooling": "mean_tokens"}},
-        {"data": {}, "model": {"model_args": {"depth": 2, "embed_dim": 32, "num_heads": 4}}},
+        {"data": {}, "model": {"model_args": {**ARGS, "num_heads": 4}}},
+        {"data": {}, "model": {"model_args": {**ARGS, "global_pool": "avg", "fc_norm": False}}},
     ],
-    ids=["normalised otherwise", "pooled otherwise", "as many weights, other heads"],
+    ids=["normalised otherwise", "pooled otherwise", "as many weights, other heads", "a mean of the same modules"],
 )
 def test_another_encoder_encodes_anew(tmp_path, root, encoded, other):
     module = data(root)
