@@ -4,9 +4,9 @@
 code, standard output and standard error.
 """
 
+import importlib
 import io
 import json
-import runpy
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
@@ -23,17 +23,11 @@ def main() -> int:
 
 
 def answer(words: Sequence[str]) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of ``medlit`` with some words, run here as it is from a shell."""
-    out, said, given = io.StringIO(), io.StringIO(), sys.argv
-    sys.argv = ["medlit", *words]
-    code = 0
-    try:
-        with redirect_stdout(out), redirect_stderr(said):
-            runpy.run_module("medlit.cli", run_name="__main__")  # by name: nothing imports the command line
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    finally:
-        sys.argv = given
+    """Exit code, standard output and standard error of ``medlit`` with some words."""
+    out, said = io.StringIO(), io.StringIO()
+    command_line = importlib.import_module("medlit.cli")  # by name: it imports this package, never the reverse
+    with redirect_stdout(out), redirect_stderr(said):
+        code: int = command_line.main(list(words))
     return code, out.getvalue(), said.getvalue()
 
 

@@ -38,6 +38,7 @@ class Job:
         words: Options of ``medlit fit``.
         after: What it starts from.
         test: Whether it is tested after training.
+        alone: Whether none runs beside it.
         inputs: All that its result follows from, in plain types.
         fingerprint: SHA-256 of them.
     """
@@ -49,6 +50,7 @@ class Job:
     words: tuple[str, ...]
     after: tuple[Key, ...]
     test: bool
+    alone: bool
     inputs: Mapping[str, Any]
     fingerprint: str
 
@@ -144,6 +146,7 @@ def _job(recipe: Recipe, stage: Stage, *, seed: int, fold: int | None, out: Path
         words=tuple(words),
         after=tuple(dict.fromkeys(job.key for job in (*adapters.values(), *weights.values()))),
         test=stage.test,
+        alone=stage.alone,
         inputs=inputs,
         fingerprint=_fingerprint(inputs),
     )
@@ -220,6 +223,8 @@ def what_changed(job: Job) -> str:
             changes.append(f"{key}: {was} -> {is_now}")
     if before.get("num_folds") != now["num_folds"]:
         changes.append(f"num_folds: {before.get('num_folds')} -> {now['num_folds']}")
+    if before.get("test", True) != now.get("test", True):
+        changes.append(f"test: {before.get('test', True)} -> {now.get('test', True)}")
     if any(before.get(key) != now.get(key) for key in ("init_from", "weights_from")):
         changes.append("what it starts from changed")
     return "; ".join(changes) or "its record is of another version"

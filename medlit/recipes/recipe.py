@@ -27,6 +27,7 @@ class Stage:
         seeds: Of this stage; None: the recipe's.
         seed_also: Further options that take the seed as value, such as the one that draws a share of the labels.
         test: Whether it is tested after training and has rows; without, it only serves others.
+        alone: Whether a training has the whole machine, with none beside it, as one on several GPUs needs.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Stage:
     seeds: tuple[int, ...] | None
     seed_also: tuple[str, ...]
     test: bool
+    alone: bool
 
     @property
     def family(self) -> str:
@@ -81,7 +83,7 @@ class Recipe:
 
 KEYS = ("name", "seeds", "num_folds", "configs_after", "set", "stages", "compare", "protocol", "published")
 VARIANT_KEYS = ("set", "seeds")
-STAGE_KEYS = ("configs", "init_from", "weights_from", *VARIANT_KEYS, "seed_also", "test", "variants")
+STAGE_KEYS = ("configs", "init_from", "weights_from", *VARIANT_KEYS, "seed_also", "test", "alone", "variants")
 
 
 def read_recipe(file: str | Path) -> Recipe:
@@ -175,6 +177,7 @@ class _RecipeReader(Reader):
                 (*path, "seed_also"), content.get("seed_also") or [], example="data.init_args.fraction_seed"
             ),
             test=self.truth((*path, "test"), content.get("test", True)),
+            alone=self.truth((*path, "alone"), content.get("alone", False)),
         )
         variants = content.get("variants")
         if variants is None:

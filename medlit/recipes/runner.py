@@ -61,9 +61,10 @@ def run(jobs: Mapping[Key, Job], *, out: Path, workers: int, devices: Sequence[s
         try:
             while True:
                 _collect(running, outcome, number=len(jobs))
-                for job in _ready(jobs, outcome, running)[: workers - len(running)]:
+                for job in _ready(jobs, outcome, running, workers=workers):
                     slot = min(set(range(workers)) - {entry.slot for entry in running})
-                    running.append(_start(job, slot=slot, workers=workers, devices=devices, lock=lock))
+                    beside = 1 if job.alone else workers
+                    running.append(_start(job, slot=slot, workers=beside, devices=devices, lock=lock))
                 if not running:
                     return outcome
                 time.sleep(SECONDS_BETWEEN_LOOKS)
@@ -71,10 +72,14 @@ def run(jobs: Mapping[Key, Job], *, out: Path, workers: int, devices: Sequence[s
             _end(running)
 
 
-def _ready(jobs: Mapping[Key, Job], outcome: Outcome, running: Sequence[Running]) -> list[Job]:
-    """Trainings that could start now."""
+def _ready(jobs: Mapping[Key, Job], outcome: Outcome, running: Sequence[Running], *, workers: int) -> list[Job]:
+    """Trainings to start now; one that wants the whole machine when no other runs or could."""
+    if any(entry.job.alone for entry in running):
+        return []
     known = outcome.finished | set(outcome.failed) | {entry.job.key for entry in running}
-    return [job for key, job in jobs.items() if key not in known and outcome.finished.issuperset(job.after)]
+    ready = [job for key, job in jobs.items() if key not in known and outcome.finished.issuperset(job.after)]
+    together = [job for job in ready if not job.alone][: workers - len(running)]
+    return together if together or running else ready[:1]
 
 
 def _start(job: Job, *, slot: int, workers: int, devices: Sequence[str], lock: int) -> Running:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -33,6 +34,25 @@ def test_workers_on_a_cpu_share_its_cores(plain):
 def test_one_worker_has_the_whole_machine(plain):
     given = runner._environment(slot=0, workers=1, devices=["0", "1"])
     assert not {"OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"} & given.keys()
+
+
+def test_one_that_wants_the_whole_machine_waits_for_it_and_keeps_others_waiting():
+    names = ("alone", "a", "b", "after")
+    jobs = {(name, 0, None): SimpleNamespace(key=(name, 0, None), alone=name == "alone", after=()) for name in names}
+    jobs["after", 0, None].after = (("alone", 0, None),)
+    alone, a, b, _ = jobs.values()
+
+    def ready(*running, finished=()):
+        """Names of what starts beside some, two at a time."""
+        beside = [SimpleNamespace(job=job) for job in running]
+        outcome = runner.Outcome({job.key for job in finished})
+        return [job.key[0] for job in runner._ready(jobs, outcome, beside, workers=2)]
+
+    assert ready() == ["a", "b"]
+    assert ready(a, finished=[b]) == []
+    assert ready(finished=[a, b]) == ["alone"]
+    assert ready(alone, finished=[a]) == []
+    assert ready(finished=[alone, a, b]) == ["after"]
 
 
 def test_a_second_recipe_in_the_folder_is_refused(tmp_path, monkeypatch):

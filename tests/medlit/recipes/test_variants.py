@@ -28,7 +28,7 @@ VALID = {
                 "all": {"set": {"data.init_args.target": "birads"}},
             },
         },
-        "towers": {"configs": ["towers.yaml"], "seeds": [5], "test": False},
+        "towers": {"configs": ["towers.yaml"], "seeds": [5], "test": False, "alone": True},
     },
 }
 
@@ -105,6 +105,10 @@ def test_other_weights_are_another_training(read):
     other = plan(read(), Path("out"))["probe/few", 0, None]
     assert state_of(other) == "changed"
     assert what_changed(other) == "what it starts from changed"
+    towers = plan(read(), Path("out"))["towers", 5, None]
+    write_record(towers, "finished")
+    tested = plan(read("stages/towers/test", True), Path("out"))["towers", 5, None]
+    assert (state_of(tested), what_changed(tested)) == ("changed", "test: False -> True")
 
 
 def test_a_stage_without_a_test_is_finished_with_its_training(read):
@@ -130,6 +134,13 @@ def test_a_task_that_seeds_every_step_goes_on_although_it_drops(read, task, what
     config = {"model": {"class_path": task, "init_args": {"text": {"lora_dropout": 0.1}}}}
     (job.folder / "config.yaml").write_text(yaml.safe_dump(config))
     assert next_command(job)[0] == what
+
+
+def test_a_stage_may_ask_for_the_whole_machine_and_is_no_other_training_for_it(read):
+    asked, not_asked = (plan(read("stages/towers/alone", alone), Path("out")) for alone in (True, False))
+    assert [job.stage for job in asked.values() if job.alone] == ["towers"]
+    assert not any(job.alone for job in not_asked.values())
+    assert [job.fingerprint for job in asked.values()] == [job.fingerprint for job in not_asked.values()]
 
 
 def test_rows_are_those_of_stages_that_are_tested(read):
@@ -158,6 +169,7 @@ def test_rows_are_those_of_stages_that_are_tested(read):
         ("stages/probe/variants", {"few": {"configs": []}}, "variants.few.configs: unknown key; known: set, seeds"),
         ("stages/probe/variants", {"few": {"seeds": [1, 1]}}, "expected different whole numbers from 0 on"),
         ("stages/towers/test", "no", "expected true or false, got 'no'"),
+        ("stages/towers/alone", 4, "expected true or false, got 4"),
         ("compare", {"row": "towers"}, "stage 'towers' is not tested (test: false): it has no row"),
         ("compare", {"row": "probe"}, "compare.row: no stage 'probe'; did you mean 'probe/"),
         ("protocol", {}, "expected a list of blocks, each with set, target and rows"),
