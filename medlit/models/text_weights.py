@@ -71,7 +71,7 @@ def random_text_model(backbone: str, *, num_tokens: int, model_args: Mapping[str
             model = model_class._from_config(
                 config, attn_implementation="sdpa", dtype=torch.float32, **_without_pooler(config, backbone)
             )
-        except (TypeError, ValueError, AssertionError, ZeroDivisionError) as error:
+        except (TypeError, ValueError, AssertionError, ArithmeticError, KeyError, RuntimeError) as error:
             raise ConfigurationError(f"text backbone {backbone}: transformers refuses: {_line(error)}") from error
     return _checked(model, backbone)
 
@@ -220,6 +220,8 @@ def _change(config: "PreTrainedConfig", backbone: str, model_args: Mapping[str, 
     Raises:
         ConfigurationError: If the configuration knows no such setting, or a value does not suit it.
     """
+    from huggingface_hub.errors import StrictDataclassError
+
     unknown = [name for name in model_args if not hasattr(config, name)]
     if unknown:
         near = difflib.get_close_matches(unknown[0], list(config.to_dict()), n=1)
@@ -231,8 +233,9 @@ def _change(config: "PreTrainedConfig", backbone: str, model_args: Mapping[str, 
     for name, value in {**model_args, **same}.items():
         try:
             setattr(config, name, value)
-        except (TypeError, ValueError) as error:
-            raise ConfigurationError(f"text model_args: {name} {value!r} is refused: {_line(error)}") from error
+        except (TypeError, ValueError, StrictDataclassError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigurationError(f"text model_args: {name} {value!r} is refused: {reason}") from error
 
 
 def _model_class(config: "PreTrainedConfig", backbone: str) -> Any:

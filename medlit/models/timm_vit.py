@@ -27,7 +27,7 @@ def create_vit(backbone: str, arguments: dict[str, Any]) -> Any:
         torch.default_generator.manual_seed(RANDOM_WEIGHTS_SEED)
         try:
             model = timm.create_model(backbone, pretrained=False, num_classes=0, **arguments)
-        except (TypeError, ValueError, AssertionError) as error:
+        except (TypeError, ValueError, AssertionError, ArithmeticError, RuntimeError) as error:
             raise ConfigurationError(f"backbone {backbone}: timm refuses {arguments}: {error}") from error
     if not isinstance(model, VisionTransformer | Eva):
         raise ConfigurationError(

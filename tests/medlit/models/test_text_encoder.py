@@ -155,6 +155,9 @@ def test_frozen_names_are_those_that_no_training_changes():
         ({"model_args": {"n_layers": 3, "hiden_size": 3}}, "no setting 'n_layers'; did you mean n_layer"),
         ({"model_args": {"vocab_size": 3}}, "vocab_size is that of the data's tokenizer"),
         ({"model_args": {"n_head": 5}}, "text backbone gpt2: transformers refuses"),
+        ({"model_args": {"n_embd": -32}}, "text backbone gpt2: transformers refuses: .*negative dimension -32"),
+        ({"model_args": {"activation_function": "gelu_nwe"}}, "text backbone gpt2: transformers refuses: 'gelu_nwe'"),
+        ({"model_args": {"n_layer": "two"}}, "model_args: n_layer 'two' is refused: .*expected int, got str"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(options, message):

@@ -134,6 +134,14 @@ def test_a_size_beside_the_datas_is_refused():
         encoder(model_args={**VIT, "img_size": 64})
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"num_heads": 0}, {"num_heads": 5}, {"embed_dim": -32}, {"depth": "2"}, {"dpeth": 2}]
+)
+def test_arguments_that_timm_cannot_take_are_refused(wrong):
+    with pytest.raises(ConfigurationError, match="backbone vit_base_patch16_clip_224: timm refuses"):
+        encoder(model_args={**VIT, **wrong})
+
+
 def test_a_size_off_the_patch_names_the_two_nearest():
     with pytest.raises(ConfigurationError, match=r"img_size 512 .* patch size 14.* 504 and 518"):
         encoder("vit_base_patch14_reg4_dinov2", img_size=512)
