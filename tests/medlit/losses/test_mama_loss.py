@@ -18,13 +18,15 @@ LATE = ("second_image_text", "view", "local")
 
 
 def embeddings(n=6, e=4, dtype=torch.float64):
-    """Captions 1 and 4 say the same; caption 2 has no sentence; half of the second images show the same breast."""
+    """Captions 1 and 4 say the same; caption 2 has no sentence; half of the second images, theirs too, show the same
+    breast.
+    """
     shapes = dict.fromkeys(FLOATS, (n, e)) | {"patches": (n, 3, e), "sentences": (9, e)}
     tensors = {name: unit(*shape, seed=seed, dtype=dtype) for seed, (name, shape) in enumerate(shapes.items())}
     return MaMAEmbeddings(
         **{name: tensor.requires_grad_() for name, tensor in tensors.items()},
         sentence_owner=torch.tensor([0, 0, 1, 3, 3, 4, 5, 5, 5]),
-        same_breast=torch.tensor([True, False, True, False, True, False]),
+        same_breast=torch.tensor([False, True, True, False, True, False]),
         caption_id=torch.tensor([5, 7, 8, 9, 7, 6]),
     )
 

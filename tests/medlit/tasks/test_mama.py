@@ -130,6 +130,22 @@ def test_terms_are_made_of_the_embeddings_as_the_paper_says():
     assert found.sentences is None
 
 
+def test_the_local_loss_reads_patches_of_the_first_image_and_ends_of_sentences():
+    task, batch = mama().train(), collate([sample(index) for index in range(6)])
+    model, normalize = task.model, torch.nn.functional.normalize
+    found = task(batch, ("second_image_text", "view", "local"))
+    patches = model.encode_images(batch["image"]).patches
+    expected = normalize(model.patch_head(patches.reshape(-1, patches.shape[2])), dim=1).view_as(found.patches)
+    assert torch.allclose(found.patches, expected, atol=1e-5)
+    hidden = model.encode_texts(batch["input_ids"], batch["attention_mask"])
+    ends = [
+        (row, place) for row, ids in enumerate(batch["input_ids"].tolist()) for place, i in enumerate(ids) if i == 1
+    ]
+    expected = normalize(model.sentence_head(torch.stack([hidden[end] for end in ends])), dim=1)
+    assert torch.allclose(found.sentences, expected, atol=1e-5)
+    assert found.sentence_owner.tolist() == [row for row, _ in ends]
+
+
 def test_parts_of_a_batch_in_the_towers_change_no_gradient(tmp_path):
     """Of the first step of each stage; later ones follow from it."""
     optimizer = {"optimizer": lambda parameters: SGD(parameters, lr=0.0)}
