@@ -67,8 +67,9 @@ class MaMATask(LightningModule):
 
     ``val/loss`` is one fixed sum, all terms from the first step on, each batch by itself: it depends on the data's
     ``batch_size``, not on the number of processes. A pair alone in the last batch is left out and counted
-    (``val/pairs_left_out``). Where the data say what classes would be called (``class_text``), the whole set is
-    classified by its nearest class: ``val/zero_shot_auroc`` and ``val/zero_shot_balanced_accuracy``. A test does alike.
+    (``val/pairs_left_out``), and so are captions that lost sentences (``val/cut_captions``). Where the data say what
+    classes would be called (``class_text``), the whole set is classified by its nearest class:
+    ``val/zero_shot_auroc`` and ``val/zero_shot_balanced_accuracy``. A test does alike.
 
     Reference: Du, Onofrey, Dvornek, IPMI 2025, arXiv 2409.18119.
 
@@ -214,6 +215,7 @@ class MaMATask(LightningModule):
                 terms={"loss" if name == "total" else name: float(term) for name, term in terms.items()},
                 image=embeddings.image.float().cpu(),
                 label=batch["label"].cpu(),
+                cut=batch["cut_captions"],
             )
         )
         text = batch.get("class_text", {}).get(PLAIN)
@@ -254,7 +256,8 @@ class MaMATask(LightningModule):
         if not torch.tensor(list(whole.terms.values())).isfinite().all():
             values = ", ".join(f"{name} {value:g}" for name, value in whole.terms.items())
             raise NonFiniteLossError(f"loss of the {stage} set is not finite at {self._when} ({values})")
-        self.figures = {**whole.terms, **({"pairs_left_out": float(whole.left_out)} if whole.left_out else {})}
+        counts = {"pairs_left_out": whole.left_out, "cut_captions": whole.cut}
+        self.figures = whole.terms | {name: float(count) for name, count in counts.items() if count}
         if self._classes is not None:
             self.figures |= zero_shot_figures(whole, *self._classes, scale=float(self.model.scale))
         # All processes hold the same value; sync_dist spares Lightning's warning that they may differ.

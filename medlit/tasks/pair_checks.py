@@ -106,5 +106,5 @@ class CaptionWatch:
         if not self._told_apart and self._alike >= ALIKE:
             raise ConfigurationError(
                 f"the first {self._alike} captions are all alike, so that nothing can be learned from them; look at "
-                "them (medlit captions), at the templates, and at mask_probability"
+                "them (medlit data captions), at the templates, and at mask_probability"
             )

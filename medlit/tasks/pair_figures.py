@@ -26,6 +26,8 @@ class PairBatch:
     """(B, E) float32, embeddings of the images."""
     label: Tensor
     """(B,) int64, -1 where unknown."""
+    cut: int = 0
+    """Captions that were longer than the tokenizer's most and lost sentences."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class PairSet:
     """(N, E) float32, in the order of the table; all pairs."""
     label: Tensor
     """(N,) int64."""
+    cut: int
+    """Captions that lost sentences."""
 
 
 def caption_ids(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -126,6 +130,7 @@ def whole_set(shares: Sequence[Sequence[PairBatch]]) -> PairSet | None:
         left_out=sum(len(batch.case_id) for batch in whole) - pairs,
         image=torch.cat([batch.image for batch in whole]),
         label=torch.cat([batch.label for batch in whole]),
+        cut=sum(batch.cut for batch in whole),
     )
 
 

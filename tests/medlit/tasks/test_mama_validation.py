@@ -10,7 +10,7 @@ from medlit.errors import ConfigurationError
 from medlit.losses import MaMALoss
 from medlit.metrics import classification_metrics
 from tests.medlit.tasks.tiny import trainer
-from tests.medlit.tasks.tiny_pairs import CLASSES, TinyPairs, collate, mama
+from tests.medlit.tasks.tiny_pairs import CLASSES, CUT, TinyPairs, collate, mama
 
 TERMS = ("image_text", "second_image_text", "view", "local")
 
@@ -46,6 +46,7 @@ def test_the_loss_is_all_terms_from_the_first_step_on(tmp_path):
         assert found[name] == pytest.approx(value, rel=1e-5)
     assert found["loss"] == pytest.approx(sum(expected.values()), rel=1e-5)
     assert found["pairs_left_out"] == 1  # 13 pairs in batches of 4
+    assert found["cut_captions"] == len(CUT)
 
 
 def test_terms_of_weight_zero_are_no_part_of_it(tmp_path):

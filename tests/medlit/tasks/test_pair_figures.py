@@ -73,6 +73,7 @@ def evaluated(first, size):
         terms={"loss": float(cases.float().mean())},
         image=cases.float()[:, None],
         label=cases % 3,
+        cut=first,
     )
 
 
@@ -84,6 +85,7 @@ def test_batches_of_processes_are_dealt_back_and_repeats_dropped(world_size):
     whole = whole_set(shares)
     assert whole.terms == {"loss": pytest.approx((1 + 4 + 7) / 3)}
     assert whole.left_out == 1
+    assert whole.cut == 0 + 3 + 6 + 9
     assert whole.image[:, 0].tolist() == list(range(10))
     assert whole.label.tolist() == [case % 3 for case in range(10)]
 
