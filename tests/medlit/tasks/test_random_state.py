@@ -53,6 +53,7 @@ def test_what_was_drawn_before_a_step_does_not_matter(tmp_path):
 
 @pytest.mark.parametrize("seed", ["0", "5"])
 def test_the_seed_of_the_run_counts(seed, tmp_path, monkeypatch):
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)  # Lightning leaves it behind wherever a run was seeded
     without = draws(tmp_path)  # of no seed, and of data without one: 0
     monkeypatch.setenv("PL_GLOBAL_SEED", seed)
     assert (draws(tmp_path) == without) is (seed == "0")
