@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medlit.commands.sharing import add_permission, refuse_unless_permitted, stated_restrictions
+from medlit.commands.sharing import add_permission, refuse_unless_permitted
 from medlit.errors import CheckpointMismatchError, ConfigurationError, WeightsNotFoundError
 
 if TYPE_CHECKING:
@@ -86,10 +86,11 @@ def convert(
     """
     from medlit.interop import convert_ei_state_dict, convert_unimodal_state_dict, describe
     from medlit.interop.early_intervention import foundation_state
-    from medlit.models.weights import find_weights, read_tensors
+    from medlit.models.lineage import restrictions_in
+    from medlit.models.weights import find_weights, read_tensors, stated_info
 
     file, source = find_weights(checkpoint), str(checkpoint)
-    state, restrictions = read_tensors(file), stated_restrictions(file)
+    state, restrictions = read_tensors(file), restrictions_in(stated_info(file), source=source)
     refuse_unless_permitted(restrictions, source=source, permitted=permitted)
     described = describe(state, num_heads=num_heads, source=source)
     if kind != described.kind:

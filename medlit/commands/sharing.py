@@ -1,11 +1,10 @@
 """What verbs that write weights for others ask before: do the terms of the data allow it."""
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from medlit.errors import CheckpointMismatchError, ConfigurationError
+from medlit.errors import ConfigurationError
 
 PERMISSION = "--i-have-permission"
 
@@ -39,28 +38,3 @@ def refuse_unless_permitted(restrictions: Mapping[str, str], *, source: str | Pa
             f"{source} must not be shared ({terms}); if you have the permission in writing, add {PERMISSION}"
         )
     print(f"{source}: written with your word that you may, its terms go with it ({terms})")
-
-
-def stated_restrictions(path: Path) -> dict[str, str]:
-    """The terms that go with any file of weights; empty where it states none, as all do that medlit did not write.
-
-    Args:
-        path: A safetensors file (the metadata of ``medlit export``) or a PyTorch file of tensors and plain types.
-
-    Raises:
-        CheckpointMismatchError: If the file cannot be read, or its entry of medlit is damaged.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    from medlit.models.lineage import restrictions_in
-    from medlit.models.weights import read_file
-
-    if path.suffix != ".safetensors":
-        info = read_file(path, mmap=True).get("medlit")
-    else:
-        try:
-            with safe_open(path, framework="pt") as file:
-                info = json.loads((file.metadata() or {}).get("medlit", "{}"))
-        except (OSError, SafetensorError, json.JSONDecodeError) as error:
-            raise CheckpointMismatchError(f"{path}: cannot be read ({error})") from error
-    return restrictions_in(info, source=str(path)) if isinstance(info, dict) else {}

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from medlit.errors import ConfigurationError
 from medlit.models.foundations import FOUNDATIONS, architecture_of
 from medlit.models.frugal_block import frugal_block, is_plain
-from medlit.models.lineage import Cut
+from medlit.models.lineage import Cut, inherit
 from medlit.models.mama.transfer import read_mama_run
 from medlit.models.timm_vit import (
     attention_mask,
@@ -27,7 +27,7 @@ from medlit.models.timm_vit import (
     without_rotation,
     zero_of,
 )
-from medlit.models.weights import download_weights, find_weights, load_foundation_weights, require_known
+from medlit.models.weights import download_weights, find_weights, load_foundation_weights, require_known, stated_info
 
 Pooling = Literal["backbone", "mean_tokens"]
 """How an image becomes one vector; see :class:`VisionEncoder`."""
@@ -109,6 +109,7 @@ class VisionEncoder(nn.Module):
             own = {"mean": run.image_mean, "std": run.image_std}
         elif file is not None:
             load_foundation_weights(self.vit, file, foundation)
+            inherit(self, stated_info(file), source=str(file))
         elif pretrained:
             load_foundation_weights(self.vit, download_weights(self.vit, backbone, foundation), foundation)
         for name, given in (("mean", image_mean), ("std", image_std)):
@@ -258,7 +259,7 @@ class VisionEncoder(nn.Module):
         return self.vit.norm_pre(tokens), rope
 
     def parameters_after_blocks(self) -> list[nn.Parameter]:
-        """Parameters that only the backbone's own pooling reads."""
+        """Parameters of what follows the last block: final norms, attention pooling."""
         parts = (self.vit.norm, self.vit.fc_norm, self.vit.attn_pool)
         return [parameter for part in parts if part is not None for parameter in part.parameters()]
 

@@ -212,6 +212,30 @@ def read_file(path: Path, *, mmap: bool = False) -> dict[str, Any]:
     return content
 
 
+def stated_info(path: Path) -> dict[str, Any]:
+    """What medlit says in a file of weights that it wrote, as its terms; empty of any other file.
+
+    Args:
+        path: A safetensors file (its metadata) or a PyTorch file of tensors and plain types.
+
+    Raises:
+        CheckpointMismatchError: If the file cannot be read.
+    """
+    import json
+
+    from safetensors import SafetensorError, safe_open
+
+    if path.suffix != ".safetensors":
+        info = read_file(path, mmap=True).get("medlit")
+    else:
+        try:
+            with safe_open(path, framework="pt") as file:
+                info = json.loads((file.metadata() or {}).get("medlit", "{}"))
+        except (OSError, SafetensorError, json.JSONDecodeError) as error:
+            raise CheckpointMismatchError(f"{path}: cannot be read ({error})") from error
+    return info if isinstance(info, dict) else {}
+
+
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, *, metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file that others may read as the umask says; safetensors makes it the owner's alone.
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+import yaml
 from safetensors import safe_open
 
 from data_modules.mammography import EMBEDDataModule, RSNAMammoDataModule
@@ -13,6 +14,7 @@ from medlit.checkpoint import initialise_from_unimodal, load_weights, read_check
 from medlit.cli import main
 from medlit.errors import CheckpointMismatchError
 from medlit.models.lineage import restrictions_of
+from medlit.models.vision_encoder import VisionEncoder
 from tests.data_modules.mammography.prepared_trees import copy_of, pristine
 from tests.medlit.commands.test_convert import released, words
 from tests.medlit.models import small
@@ -131,6 +133,10 @@ def test_a_conversion_carries_what_its_file_states(tmp_path, capsys):
     assert read_checkpoint(out / "checkpoints" / "best.ckpt")[1]["restrictions"] == TERMS
     with safe_open(out / "backbone.safetensors", framework="pt") as file:
         assert json.loads(file.metadata()["medlit"]) == {"restrictions": TERMS}
+    settings = yaml.safe_load((out / "model.yaml").read_text())["model"]["init_args"]["model"]["init_args"]
+    names = ("backbone", "pretrained", "weights", "model_args", "pad")
+    started = VisionEncoder(img_size=42, **{name: settings[name] for name in names if name in settings})
+    assert restrictions_of(started) == TERMS
 
 
 def test_a_model_that_started_from_nothing_has_none():
