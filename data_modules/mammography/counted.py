@@ -15,6 +15,8 @@ from data_modules.mammography.judged import JudgedByTarget
 class TrainingCounts(TypedDict):
     """What a training split holds; a patient counts for each class that a case of hers has."""
 
+    label_fraction: float
+    """The share of the patients whose labels are used."""
     patients: int
     cases: int
     positive_classes: list[str]
@@ -25,13 +27,16 @@ class TrainingCounts(TypedDict):
     cases_by_class: dict[str, int]
 
 
-def training_counts(cases: CaseTable, *, class_names: Sequence[str], positive: Sequence[int]) -> TrainingCounts:
+def training_counts(
+    cases: CaseTable, *, class_names: Sequence[str], positive: Sequence[int], label_fraction: float
+) -> TrainingCounts:
     """Count a training split.
 
     Args:
         cases: Labelled.
         class_names: C names.
         positive: Ids of the classes that are looked for.
+        label_fraction: The share of the patients that was drawn.
     """
 
     def patients(rows: NDArray[np.bool_]) -> int:
@@ -41,6 +46,7 @@ def training_counts(cases: CaseTable, *, class_names: Sequence[str], positive: S
     labels = cases.label_codes
     found = np.isin(labels, list(positive))
     return TrainingCounts(
+        label_fraction=label_fraction,
         patients=patients(labels >= 0),
         cases=int((labels >= 0).sum()),
         positive_classes=[class_names[index] for index in positive],
@@ -93,4 +99,9 @@ class CountsLabels(JudgedByTarget):
         looked_for: Mapping[str, tuple[Sequence[int], Sequence[int]]] = self.contrasts
         positive = [] if self.positive_class is None else [self.positive_class]
         positive = positive or [index for positives, _ in looked_for.values() for index in positives]
-        return training_counts(cast(CaseTable, cases), class_names=self.class_names, positive=positive)
+        return training_counts(
+            cast(CaseTable, cases),
+            class_names=self.class_names,
+            positive=positive,
+            label_fraction=self.label_fraction,
+        )

@@ -72,7 +72,8 @@ def _row(block: Block, line: Line, by_seed: Mapping[int, Job], finished: Collect
     counts = {seed: manifest.get("training_counts") or {} for seed, manifest in manifests.items()}
     counts = {seed: found for seed, found in counts.items() if found and line.labels is None}
     looked_for = {seed: found for seed, found in counts.items() if found["positive_classes"]}
-    fraction = float(next(iter(by_seed.values())).inputs["set"].get(FRACTION, 1))
+    planned = next(iter(by_seed.values())).inputs["set"].get(FRACTION, 1)
+    fraction = float(next(iter(counts.values()), {}).get("label_fraction", planned))  # a configuration may set it too
     return Row(
         block=block,
         method=line.method,

@@ -41,7 +41,7 @@ SCREENING = {
 NOTE = (
     "n: seeds, each with its own draw of the labels. Figures: mean ± sample standard deviation (divisor n - 1) over "
     "them, on the test cases. Patients: of the training split, with a label; positives: those of them with what is "
-    "looked for. Blank: not defined, or not measured."
+    "looked for. Blank: not defined, or not measured; (2 of 5): defined for 2 of 5 seeds."
 )
 SCREENING_NOTE = (
     "At 90 % and 95 % specificity: thresholds from the validation. PPV, NPV and pF1 are those of the test cases as "
@@ -105,7 +105,7 @@ def _general(rows: Sequence[Row], stratum: str) -> list[str]:
             _span(row.patients.values()),
             _span(row.positives.values()),
             str(len(row.figures) or ""),
-            *(_mean_and_deviation(_ranked(row, (stratum, unit, name))) for name, unit in columns),
+            *(_mean_and_deviation(row, _ranked(row, (stratum, unit, name))) for name, unit in columns),
         ]
         for row in rows
     ]
@@ -123,7 +123,10 @@ def _screening(rows: Sequence[Row], stratum: str) -> list[str]:
     there = _places(rows)
     columns = [name for name in SCREENING if any((stratum, unit, name) in there for unit in _units(rows, stratum))]
     cells = [
-        [row.method, row.labels, unit, *(_mean_and_deviation(row.values((stratum, unit, name))) for name in columns)]
+        [
+            *(row.method, row.labels, unit),
+            *(_mean_and_deviation(row, row.values((stratum, unit, name))) for name in columns),
+        ]
         for row in rows
         for unit in _units(rows, stratum)
     ]
@@ -136,9 +139,11 @@ def _lines(head: Sequence[str], cells: Sequence[Sequence[str]], *, texts: int) -
     return [f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(line)} |" for line in cells)]
 
 
-def _mean_and_deviation(values: Sequence[float]) -> str:
+def _mean_and_deviation(row: Row, values: Sequence[float]) -> str:
+    """A cell; where not every seed has the figure it says how many have."""
     mean, deviation = _summary(values)
-    return decimal(mean) + (f" ± {decimal(deviation)}" if not math.isnan(deviation) else "")
+    some = f" ({len(values)} of {len(row.figures)})" if 0 < len(values) < len(row.figures) else ""
+    return decimal(mean) + (f" ± {decimal(deviation)}" if not math.isnan(deviation) else "") + some
 
 
 def _summary(values: Sequence[float]) -> tuple[float, float]:

@@ -14,6 +14,7 @@ def counted(module, positive):
     cases = list(module.splits["train"])
     names = module.class_names
     return {
+        "label_fraction": module.label_fraction,
         "patients": len({case.group_id for case in cases}),
         "cases": len(cases),
         "positive_classes": [names[index] for index in positive],

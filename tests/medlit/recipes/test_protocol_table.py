@@ -180,6 +180,30 @@ def test_of_a_look_alike_the_table_says_so(made, synthetic, said):
     assert ("look-alike" in text) is said
 
 
+def test_a_figure_that_some_seeds_lack_says_how_many_have_it(made):
+    recipe, jobs, values = made
+    file = jobs["probe/few", 1, None].folder / "figures_test.json"
+    content = json.loads(file.read_text())
+    del content["heads"]["linear"]["specificity_90/ppv"]  # nobody was called positive
+    file.write_text(json.dumps(content))
+    text = protocol_table.markdown(protocol_rows.rows_of(recipe, jobs, jobs), title="t")
+    known = [value / 2 for value in (of(values, "probe/few")[0], of(values, "probe/few")[2])]
+    line = next(line for line in table(text, 1) if (line["method"], line["labels"]) == ("probe", "1 %"))
+    assert line["PPV at 90 %"] == f"{fmean(known):.3f} ± {stdev(known):.3f} (2 of 3)"
+    assert "of 3" not in line["sensitivity at 90 %"]
+
+
+def test_the_share_of_labels_is_what_the_training_says_wherever_it_was_set(made):
+    recipe, jobs, _ = made
+    for seed in (0, 1):
+        file = jobs["probe/all", seed, None].folder / "manifest.json"
+        content = json.loads(file.read_text())
+        content["training_counts"]["label_fraction"] = 0.1  # by an overlay
+        file.write_text(json.dumps(content))
+    rows = protocol_rows.rows_of(recipe, jobs, jobs)
+    assert [row.labels for row in rows if row.method == "probe"] == ["1 %", "10 %"]
+
+
 def test_a_head_that_is_not_there_is_told_with_those_that_are(made):
     recipe, jobs, _ = made
     file = jobs["probe/few", 1, None].folder / "figures_test.json"
