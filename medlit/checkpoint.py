@@ -181,7 +181,7 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
     """
     path = Path(path)
     if not path.is_file():
-        raise WeightsNotFoundError(f"checkpoint {path} does not exist")
+        raise WeightsNotFoundError(f"checkpoint {path} does not exist; train it first, or give the path of another")
     return unpack(read_file(path), source=str(path))
 
 

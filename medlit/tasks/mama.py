@@ -107,7 +107,10 @@ class MaMATask(LightningModule):
     ) -> None:
         super().__init__()
         if num_tokens is None:
-            raise ConfigurationError("MaMATask needs data with captions; set data.init_args.pretraining: {}")
+            raise ConfigurationError(
+                "MaMATask needs data with captions; set data.init_args.pretraining: {} where the DataModule has "
+                "captions (EMBEDDataModule)"
+            )
         if late_start < 0:
             raise ConfigurationError(f"late_start is {late_start}; it counts optimizer steps, from 0")
         if micro_batch_size is not None and micro_batch_size < 1:

@@ -118,9 +118,13 @@ class EMBEDDataModule(MammographyDataModule):
         seed: int = 0,
     ) -> None:
         if pretraining is not None:
+            if class_text is not None:
+                raise DataSettingsError(
+                    "EMBED: class_text is for classification, pretraining writes captions of classes as its own; "
+                    "set class_text: null, or pretraining: null to classify"
+                )
             _check_pretraining(
                 level=(level, "image"),
-                class_text=(class_text, None),
                 label_fraction=(label_fraction, 1),
                 balanced_test=(balanced_test, False),
                 balanced_sampling=(bool(balanced_sampling), False),

@@ -211,7 +211,9 @@ def test_breasts_are_no_images():
 
 
 def test_pretraining_has_text_of_its_own():
-    with pytest.raises(DataSettingsError, match=r"class_text is .* but pretraining knows only None"):
+    with pytest.raises(
+        DataSettingsError, match=r"class_text is for classification, .* set class_text: null, or pretraining: null"
+    ):
         make("embed", pretraining=PairSettings())
 
 
