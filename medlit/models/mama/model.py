@@ -46,8 +46,9 @@ class MaMAModel(nn.Module):
         text: The text tower; null: BioMedLM, frozen (Du et al. add LoRA).
         embed_dim: E.
         local_hidden: Width between the layers of the local heads.
-        fidelity: ``code``: a text is the mean over all positions of the batch, padding included, as in the released
-            code; ``paper``: over its real tokens.
+        fidelity: ``code``: a text is the mean over all positions of its batch, padding included, as in the released
+            code (which pads every text to 144 tokens, not to the longest of the batch); ``paper``: over its real
+            tokens.
 
     Raises:
         ConfigurationError: If a setting does not fit a tower.
