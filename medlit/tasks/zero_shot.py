@@ -92,6 +92,7 @@ class ZeroShotTask(OnePassTask, EvaluationTask):
         tokenizer = getattr(getattr(self.trainer, "datamodule", None), "tokenizer_settings", None)
         check_mama_info(self.model, self._info, source=self.checkpoint, tokenizer=tokenizer)
         refuse_seen(self, source=self.checkpoint)
+        self._encoder.forget()  # another Trainer may have another device or precision
         longest, most = (tokenizer or {}).get("max_tokens", 0), self.model.text_encoder.max_positions
         if longest > most:
             raise ConfigurationError(

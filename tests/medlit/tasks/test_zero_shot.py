@@ -217,6 +217,16 @@ def _batches():
     return data.test_dataloader()
 
 
+def test_another_trainer_encodes_captions_anew(checkpoint, tmp_path):
+    """By its own precision, and on its own device."""
+    data = rsna()
+    again, fresh = zero_shot(data, checkpoint), zero_shot(data, checkpoint)
+    for task, precisions in ((again, ("bf16-mixed", "32-true")), (fresh, ("32-true",))):
+        for precision in precisions:
+            trainer(tmp_path, precision=precision).test(task, datamodule=data, verbose=False)
+    assert torch.equal(again.case_results.answer, fresh.case_results.answer)
+
+
 def test_cases_whose_captions_were_cut_are_counted(tmp_path):
     captions = [caption.sentences for caption in Captioner().class_captions("density")]
     longest = tokenise(tokenizer_of("words", "[SEP]"), captions).input_ids.shape[1]
