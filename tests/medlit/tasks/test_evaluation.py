@@ -134,6 +134,7 @@ def test_a_balanced_test_has_no_figures_of_a_population(tmp_path, capsys):
     assert "classes are not as frequent" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_figures_of_a_site_are_those_of_its_cases_alone_at_the_same_thresholds(tmp_path):
     cases = data(parts=True)
     checkpoint = validated(tmp_path, cases)

@@ -86,6 +86,7 @@ OTHERWISE = [{"split_seed": 1}, {"num_folds": 5, "fold": 0}]
 REFUSED = r"trained on pairs cut by (split_seed 0, here it is 1|num_folds None, here it is 5): patients"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", OTHERWISE)
 @pytest.mark.parametrize("make", [fine_tuned, steered])
 def test_data_of_which_the_pretraining_saw_other_patients_are_refused(pretrained, make, cut, tmp_path):
@@ -108,6 +109,7 @@ def unimodal_run(weights, modality, path, *, data):
     return task
 
 
+@pytest.mark.slow
 def test_what_was_seen_goes_on_from_run_to_run(pretrained, tmp_path):
     path = tmp_path / "clinic.ckpt"
     unimodal_run(pretrained[1], "clinic", path, data=cut_as(name="another set", split_seed=3))

@@ -38,6 +38,7 @@ def tested(tmp_path_factory):
     return SimpleNamespace(task=task, figures=figures, folder=folder, printed=" ".join(printed.getvalue().split()))
 
 
+@pytest.mark.slow
 def test_training_goes_through_and_the_loss_falls(tmp_path):
     task = early_intervention()
     [before] = trainer(tmp_path).validate(task, datamodule=incomplete(), verbose=False)
