@@ -105,17 +105,22 @@ def check_mama_info(
     parts = {name: info.get(name) for name in ("image", "text", "settings")}
     if not all(isinstance(part, dict) for part in parts.values()):
         raise CheckpointMismatchError(f"{source}: its 'medlit' entry is incomplete; the file is damaged")
-    text, here = dict(parts["text"] or {}), model.text_info()
+    _compare(_tokens(info.get("tokenizer")), _tokens(tokenizer), part="tokenizer ", source=source)
+    text, here, settings = dict(parts["text"] or {}), model.text_info(), model.settings()
+    # These decide what is frozen, so that the fingerprint differs with them, and would say less.
+    deciding = {"num_tokens": here["num_tokens"]} | {
+        name: settings[name] for name in ("train_text", "train_new_tokens")
+    }
+    _compare({**text, **(parts["settings"] or {})}, deciding, part="", source=source)
     if text.get("fingerprint") != here["fingerprint"]:
         raise CheckpointMismatchError(
             f"{source}: trained on other text weights ({text.get('name')}, {str(text.get('fingerprint'))[:12]}) than "
             f"loaded here ({here['name']}, {here['fingerprint'][:12]}); give the same backbone of the text tower"
         )
     text["name"] = here["name"]  # a folder may have moved: the fingerprint says what matters
-    given = {"image": model.image_info(), "text": here, "settings": model.settings()}
+    given = {"image": model.image_info(), "text": here, "settings": settings}
     for part, found in {**parts, "text": text}.items():
         _compare(found or {}, given[part], part="" if part == "settings" else f"{part} ", source=source)
-    _compare(_tokens(info.get("tokenizer")), _tokens(tokenizer), part="tokenizer ", source=source)
     if folds is not None and info.get("folds") is not None:
         _compare(info["folds"], folds, part="data ", source=source)
 

@@ -100,7 +100,11 @@ def tower(**settings):
             {"model": {"text": LLAMA}},
             r"trained on other text weights \(gpt2, \w{12}\) than loaded here \(llama, \w{12}\)",
         ),
-        ({"num_tokens": 21}, r"trained on other text weights"),
+        ({"num_tokens": 21}, "trained with num_tokens 20, here it is 21"),
+        (
+            {"model": {"text": TextTower(**{**vars(text_tower()), "adapter": None, "train_backbone": True})}},
+            "trained with train_text False, here it is True",
+        ),
         (
             {"model": {"image": tower(model_args={"depth": 3, "embed_dim": 32, "num_heads": 2})}},
             r"trained with image model_args \{'depth': 2, .*, here it is \{'depth': 3, ",
