@@ -29,7 +29,8 @@ def test_a_training_leaves_everything_in_its_folder(fitted):
     assert (done.returncode, done.stderr) == (0, "")
     run = folder / "run"
     assert {path.name for path in run.iterdir()} == {
-        *("config.yaml", "manifest.json", "checkpoints", "logs", "predictions_test.parquet", "subsets_test.md")
+        *("config.yaml", "manifest.json", "checkpoints", "logs", "predictions_test.parquet", "subsets_test.md"),
+        "figures_test.json",
     }
     assert (run / "checkpoints" / "best.ckpt").is_file()
     assert json.loads((run / "manifest.json").read_text())["seed"] == 0

@@ -131,7 +131,7 @@ def test_after_a_kill_only_the_rest_is_done(root, tmp_path):
 def test_ctrl_c_ends_it_with_a_word_and_no_traceback(root, tmp_path):
     out = tmp_path / "out"
     with start(root, out, stderr=subprocess.PIPE) as process:
-        wait_for_lines(process, out, 20)
+        wait_for_lines(process, out, 1)  # soon: on a busy machine the last line may be there before it is looked for
         os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the workers too
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
