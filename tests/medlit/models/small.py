@@ -34,6 +34,7 @@ def pictures(*, modalities=("clinic", "derm"), cases=3, per_case=1, size=32, see
     generator = torch.Generator().manual_seed(seed)
     return {name: torch.rand(cases, per_case, 3, size, size, generator=generator) for name in modalities}
 
+
 VIT14 = {"backbone": "vit_base_patch14_reg4_dinov2", "pretrained": False, "model_args": TINY_ARGS}
 TEXT_ARGS = {
     "gpt2": {"n_layer": 2, "n_embd": 32, "n_head": 2, "n_positions": 24},
