@@ -1,5 +1,6 @@
 """From cases (paths and labels) to samples and batches (tensors); all that a DataLoader's worker has to import."""
 
+import signal
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Sequence
@@ -168,8 +169,15 @@ def collate(samples: Sequence[ClassificationSample]) -> ClassificationBatch:
 
 
 def start_worker(_worker: int) -> None:
-    """Keep OpenCV to one thread in a DataLoader's worker: there is a worker per core already."""
+    """Prepare a DataLoader's worker.
+
+    OpenCV keeps to one thread: there is a worker per core already. Signals that stop a training are left to the process
+    that trains: clusters and terminals send them to all, and a worker that is gone would end it before its state is
+    kept. A worker ends with the process that started it.
+    """
     cv2.setNumThreads(0)
+    for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _pad(stacks: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:

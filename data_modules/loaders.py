@@ -1,11 +1,74 @@
-"""DataLoaders as every set uses them."""
+"""DataLoaders as every set uses them: they can go on within an epoch, and say what a worker died of."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch.utils.data import DataLoader
 
 from data_modules.dataset import SampleDataset, start_worker
+from data_modules.errors import DataSettingsError, WorkerDiedError
 from data_modules.sampling import EvaluationSampler, TrainingSampler
+
+WORKER_DIED = "DataLoader worker"
+"""How torch's message starts where a worker was killed."""
+
+
+class ResumableLoader(DataLoader[Any]):
+    """A loader that keeps how many batches of which epoch it has given, and goes on behind them.
+
+    Batches that workers prepare ahead do not count. What comes is a function of the sampler's seed, epoch and position,
+    so that nothing else has to be kept: the rest of the epoch is not even read.
+
+    Takes what a DataLoader takes; the sampler is a TrainingSampler.
+    """
+
+    sampler: TrainingSampler
+    _epoch, _given = 0, 0
+    _goes_on = False
+
+    def state_dict(self) -> dict[str, int]:
+        """Epoch, batches given in it, and what the order depends on beside them."""
+        return {"epoch": self._epoch, "batches": self._given, **self.sampler.identity()}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on where another loader was, if the sampler comes to that epoch.
+
+        Raises:
+            DataSettingsError: If the other one was within an epoch of another order.
+        """
+        self._epoch, self._given, self._goes_on = state["epoch"], state["batches"], True
+        mine = self.sampler.identity()
+        differ = [f"{name} is {mine[name]}, was {state.get(name)}" for name in mine if mine[name] != state.get(name)]
+        if differ and 0 < self._given < len(self):
+            raise DataSettingsError(
+                f"the checkpoint was written within an epoch, and the order of cases is another now: "
+                f"{'; '.join(differ)}. Give the same, or go on from a checkpoint of an epoch's end"
+            )
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch promises its own class; all use an iterator
+        """The batches of the epoch that ``set_epoch`` named before the first one is asked for.
+
+        Raises:
+            WorkerDiedError: If a worker was killed.
+        """
+        within = self._goes_on and self._epoch == self.sampler.epoch and self._given < len(self)
+        if not within:
+            self._epoch, self._given = self.sampler.epoch, 0
+        self._goes_on = False
+        self.sampler.start = self._given * self.sampler.batch_size
+        try:
+            for batch in super().__iter__():
+                self._given += 1
+                yield batch
+        except RuntimeError as error:
+            if not str(error).startswith(WORKER_DIED):
+                raise
+            raise WorkerDiedError(
+                f"a process that reads images was killed ({error}). Where memory ran out, set fewer "
+                "data.init_args.num_workers or a smaller batch_size; what was trained is kept: go on with --resume true"
+            ) from error
+        finally:
+            self.sampler.start = 0
 
 
 def make_loader(
@@ -16,7 +79,7 @@ def make_loader(
     num_workers: int,
     pin_memory: bool,
 ) -> DataLoader[Any]:
-    """Batches of a dataset in the order of a sampler.
+    """Batches of a dataset in the order of a sampler; those of training can go on within an epoch.
 
     Args:
         dataset: Whose samples depend on the sampler's requests alone; it says how a batch is made of them.
@@ -26,7 +89,8 @@ def make_loader(
         pin_memory: Whether batches are copied to memory that a GPU reads directly.
     """
     workers = num_workers > 0
-    return DataLoader(
+    kind: type[DataLoader[Any]] = ResumableLoader if isinstance(sampler, TrainingSampler) else DataLoader
+    return kind(
         dataset,
         batch_size=batch_size,
         sampler=sampler,

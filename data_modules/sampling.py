@@ -40,7 +40,8 @@ class TrainingSampler(DistributedSampler[Request]):
     is padded by wrapping round to a multiple of the global batch. Global batch s of G = world_size * batch_size
     positions gives process r the positions s * G + r * batch_size and following: two processes see the global batches
     that one process with twice the batch size sees. It is a DistributedSampler so that Lightning leaves it in place
-    and calls ``set_epoch``.
+    and calls ``set_epoch``. ``start`` is the position in this process's share at which the next epoch begins: a
+    training that goes on within an epoch does not ask for what it has seen.
 
     Args:
         dataset: What is sampled, N cases.
@@ -72,6 +73,16 @@ class TrainingSampler(DistributedSampler[Request]):
         steps = math.ceil(length / (batch_size * world_size))
         self.num_samples = steps * batch_size
         self.total_size = self.num_samples * world_size
+        self.start = 0
+
+    def identity(self) -> dict[str, int]:
+        """What decides, beside the epoch, which cases a global batch holds; plain numbers, for a checkpoint."""
+        return {
+            "cases": self.cases,
+            "seed": int(self.seed),
+            "global_batch": self.batch_size * self.num_replicas,
+            "epoch_length": self.total_size,
+        }
 
     def __iter__(self) -> Iterator[Request]:
         """This process's share of the epoch that ``set_epoch`` named."""
@@ -84,7 +95,7 @@ class TrainingSampler(DistributedSampler[Request]):
         order = np.resize(order, self.total_size)  # wraps round
         seeds = source.generate_state(self.total_size)
         mine = np.arange(self.total_size).reshape(-1, self.num_replicas, self.batch_size)[:, self.rank].ravel()
-        return iter([(int(order[position]), int(seeds[position])) for position in mine])
+        return iter([(int(order[position]), int(seeds[position])) for position in mine[self.start :]])
 
     def __len__(self) -> int:
         """Requests of this process in an epoch."""

@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-from medlit import __version__
+from medlit import __version__, preemption
 from medlit.commands import VERBS
 
 LIGHTNING_VERBS = {
@@ -16,6 +16,7 @@ LIGHTNING_VERBS = {
 """Verbs that Lightning's Trainer carries out, each with one line of help."""
 
 OK, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+PREEMPTED = preemption.EXIT_CODE
 READER_LEFT = 141
 """128 + SIGPIPE, as a shell reports a program whose reader has read enough: ``medlit data captions ... | head``."""
 
@@ -34,8 +35,9 @@ def main(args: list[str] | None = None) -> int:
         args: Words after the program's name; None: those of this process.
 
     Returns:
-        The exit code: 0, 2 for what the user can mend, 1 for a loss that is no number, 130 after Ctrl-C, each with one
-        line on standard error. Other errors are not caught: Python ends them with a traceback and exit code 1.
+        The exit code: 0, 2 for what the user can mend, 1 for a loss that is no number and a worker that was killed, 75
+        where a signal stopped a training that can go on, 130 after Ctrl-C, each with one line on standard error. Other
+        errors are not caught: Python ends them with a traceback and exit code 1.
     """
     words = sys.argv[1:] if args is None else args
     if not words or words[0] in ("-h", "--help", "help"):
@@ -80,7 +82,9 @@ def _unknown(verb: str) -> str:
 
 def _guarded(verb: str, args: list[str]) -> int:
     """Run a verb; its errors become exit codes."""
-    from data_modules.errors import DataError
+    if verb == "fit":
+        preemption.arm()  # before the seconds of imports: SLURM's signal may come early
+    from data_modules.errors import DataError, WorkerDiedError
     from medlit.errors import ConfigurationError, NonFiniteLossError
 
     _send_chatter_to_stdout()
@@ -93,6 +97,12 @@ def _guarded(verb: str, args: list[str]) -> int:
         if not _reader_has_left():
             raise
         return READER_LEFT
+    except preemption.Preempted as stop:
+        return _preempted(stop)
+    except WorkerDiedError as error:
+        if (name := preemption.noted()) is not None:  # the signal came to the workers, too, before they heed none
+            return _preempted(preemption.Preempted(name))
+        return _fail(one_line(error), FAILED)
     except (DataError, ConfigurationError) as error:
         return _fail(one_line(error), USER_ERROR)
     except NonFiniteLossError as error:  # of all processes alike: the first one says so
@@ -103,6 +113,13 @@ def _guarded(verb: str, args: list[str]) -> int:
         if isinstance(stop.__context__, KeyboardInterrupt):  # the Trainer turns Ctrl-C into exit code 1
             return _fail("interrupted", INTERRUPTED)
         return stop.code if isinstance(stop.code, int) else OK if stop.code is None else FAILED
+
+
+def _preempted(stop: preemption.Preempted) -> int:
+    """Say, once for all processes, that a signal stopped a training."""
+    if os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("SLURM_PROCID", "0") == "0":
+        print(f"medlit: {stop}; go on with the same command and --resume true", file=sys.stderr)
+    return PREEMPTED
 
 
 def _reader_has_left() -> bool:

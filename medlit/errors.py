@@ -15,3 +15,11 @@ class CheckpointMismatchError(ConfigurationError):
 
 class NonFiniteLossError(RuntimeError):
     """The loss became NaN or infinite; names epoch, step and case ids. The command line answers with exit code 1."""
+
+
+class DamagedCheckpointError(CheckpointMismatchError):
+    """A checkpoint is not what was written: cut short, empty, or changed."""
+
+
+class CheckpointNotWrittenError(ConfigurationError, OSError):
+    """The system does not take a checkpoint: no space is left, or writing is not permitted."""

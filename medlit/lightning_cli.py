@@ -4,21 +4,26 @@ import argparse
 import logging
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import yaml
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
-from medlit import run_folder
-from medlit.callbacks import BestCheckpoint, FiguresWriter, PredictionWriter, RunManifest
+from medlit import resume, run_folder
+from medlit.callbacks import BestCheckpoint, FiguresWriter, PredictionWriter, RunFolder, RunManifest
+from medlit.checkpoint_io import SealedCheckpointIO
 from medlit.config_errors import explain, refuse_unheard, refused
 from medlit.config_source import config_files, read_settings
 from medlit.errors import ConfigurationError, WeightsNotFoundError
+from medlit.models.weights import read_file
 
 FROM_DATA = ("num_classes", "modalities", "img_size", "class_names", "multi_label", "variables", "num_tokens")
 """What a task takes from its DataModule once that exists."""
@@ -28,7 +33,7 @@ PARSE_LINKS = {"data.init_args.seed": "seed_everything", "trainer.default_root_d
 
 LINKS = {**{f"model.init_args.{name}": f"data.{name}" for name in FROM_DATA}, **PARSE_LINKS}
 
-ONE_TIME = ("ckpt_path", "weights_only", "overwrite", "test_after_fit")
+ONE_TIME = ("ckpt_path", "weights_only", "overwrite", "resume", "test_after_fit")
 """Options of one training that its saved configuration leaves out, for the configuration also tests and predicts."""
 
 
@@ -50,37 +55,6 @@ def main(args: list[str]) -> int:
     except MisconfigurationException as error:
         raise ConfigurationError(str(error)) from error
     return 0
-
-
-class RunFolder(Callback):
-    """Makes room in the run folder and saves the configuration there, ready for ``medlit test --config``.
-
-    Both wait for the start of training, when data, model and optimizer are known to be sound: a start that fails
-    leaves an earlier run as it was.
-
-    Args:
-        parser: Of the verb.
-        config: What it parsed.
-    """
-
-    def __init__(self, parser: LightningArgumentParser, config: Any) -> None:
-        self.parser, self.config = parser, config
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remove the run that is overwritten, if any, and write the configuration."""
-        if not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False):
-            return
-        folder = Path(self.config.run_dir)
-        if not run_folder.is_within(folder, self.config.ckpt_path):
-            logs = [getattr(logger, "log_dir", None) for logger in trainer.loggers]
-            run_folder.clear(folder, keep=[log for log in logs if log])
-        config = self.config.clone()
-        for option in ONE_TIME:
-            config.pop(option, None)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.parser.save(
-            config, folder / run_folder.CONFIG, skip_none=False, skip_validation=True, overwrite=True, multifile=False
-        )
 
 
 class MedlitCLI(LightningCLI):
@@ -131,6 +105,12 @@ class MedlitCLI(LightningCLI):
                 "--overwrite", type=bool, default=False, help="Remove what an earlier run left in the run folder."
             )
             parser.add_argument(
+                "--resume",
+                type=bool,
+                default=False,
+                help="Go on from the newest sound checkpoint of the run folder, and start anew where there is none.",
+            )
+            parser.add_argument(
                 "--test_after_fit", type=bool, default=True, help="Test the best checkpoint after training."
             )
         # Tensors only; tasks print their own table of a test, callbacks write predictions.
@@ -166,11 +146,36 @@ class MedlitCLI(LightningCLI):
         if options.ckpt_path is not None and not (Path(options.ckpt_path).is_file() or "://" in options.ckpt_path):
             raise WeightsNotFoundError(f"checkpoint {options.ckpt_path} does not exist")
         if self.verb == "fit":
+            self.found = self._find_newest()
             if getattr(rank_zero_only, "rank", 0) == 0 and not options.trainer.fast_dev_run:
-                run_folder.claim(options.run_dir, overwrite=options.overwrite, resume=options.ckpt_path)
+                going_on = {"resume": options.ckpt_path, "may_go_on": options.resume}
+                run_folder.claim(options.run_dir, overwrite=options.overwrite, **going_on)
         elif options.ckpt_path is None:
             options.ckpt_path = str(run_folder.find_best(options.run_dir))
             say(f"{self.verb}: {options.ckpt_path}")
+
+    def _find_newest(self) -> resume.Found:
+        """What ``--resume true`` goes on from becomes the checkpoint to resume; what it is compared with is noted.
+
+        Raises:
+            ConfigurationError: If a checkpoint is named beside it, or the run was trained with other settings.
+        """
+        options = self.options
+        settings = yaml.safe_load(self._parser(self.verb).dump(options, skip_none=False, skip_validation=True))
+        self.settings = resume.settings_of(settings)
+        if not options.resume:
+            return resume.Found(None)
+        if options.ckpt_path is not None or options.overwrite:
+            raise ConfigurationError("--resume true finds the checkpoint itself, and overwrites nothing: give it alone")
+        found = resume.find_newest(options.run_dir)
+        for why in found.damaged.values():
+            say(why)
+        if found.checkpoint is not None:
+            content = read_file(found.checkpoint, mmap=True)
+            resume.check_settings(content, self.settings, source=str(found.checkpoint))
+            options.ckpt_path = str(found.checkpoint)
+            say(f"going on from {found.checkpoint}: epoch {content.get('epoch')}, step {content.get('global_step')}")
+        return found
 
     def instantiate_classes(self) -> None:
         """Make data, task and Trainer; what their classes refuse is an error of the configuration."""
@@ -186,16 +191,28 @@ class MedlitCLI(LightningCLI):
             kwargs.setdefault("logger", default_loggers(options.run_dir, self.verb))
         checkpoints = options.trainer.enable_checkpointing is not False
         callbacks = with_defaults(self._get(self.config_init, "trainer").callbacks, checkpoints=checkpoints)
-        keeper = RunFolder(self._parser(self.verb), options)
-        return super().instantiate_trainer(**{"callbacks": [keeper, *callbacks], **kwargs})
+        if self.verb == "fit":
+            save = partial(save_config, self._parser(self.verb), options)
+            going_on = {"resumed": options.resume, "damaged": self.found.damaged}
+            callbacks = [RunFolder(Path(options.run_dir), save, settings=self.settings, **going_on), *callbacks]
+        plugins = with_sealed_checkpoints(self._get(self.config_init, "trainer").plugins)
+        return super().instantiate_trainer(**{"callbacks": callbacks, "plugins": plugins, **kwargs})
+
+    def fit(self, model: LightningModule, **kwargs: Any) -> None:
+        """Train, unless what is gone on with had decided to stop: Lightning does not keep that."""
+        if self.options.resume and resume.stopped_early(Path(self.options.run_dir)):
+            say(f"{self.options.run_dir}: training was stopped early and has come to its end")
+            return
+        self.trainer.fit(model, **kwargs)
 
     def after_fit(self) -> None:
         """Test the best checkpoint of the training that just ended."""
         options = self.options
         if not options.test_after_fit or options.trainer.fast_dev_run:
             return
-        callback = self.trainer.checkpoint_callback
-        best = getattr(callback, "best_model_path", "")
+        best = getattr(self.trainer.checkpoint_callback, "best_model_path", "")
+        if not best and options.resume and run_folder.best_checkpoint(options.run_dir).is_file():
+            best = str(run_folder.best_checkpoint(options.run_dir))
         if not best:
             say("test after fit: no best checkpoint was kept (was there a validation?), nothing to test")
             return
@@ -219,6 +236,21 @@ def with_defaults(callbacks: Callback | Sequence[Callback] | None, *, checkpoint
     if checkpoints:
         defaults.append((Checkpoint, BestCheckpoint))
     return [*own, *(make() for kind, make in defaults if not any(isinstance(callback, kind) for callback in own))]
+
+
+def with_sealed_checkpoints(plugins: Any) -> list[Any]:
+    """The configured plugins, and what writes and verifies checkpoints unless one of them does."""
+    own = list(plugins) if isinstance(plugins, Sequence) and not isinstance(plugins, str) else [plugins]
+    own = [plugin for plugin in own if plugin is not None]
+    return own if any(isinstance(plugin, CheckpointIO) for plugin in own) else [*own, SealedCheckpointIO()]
+
+
+def save_config(parser: LightningArgumentParser, config: Any, path: Path) -> None:
+    """Write what was parsed, without the options of one training."""
+    config = config.clone()
+    for option in ONE_TIME:
+        config.pop(option, None)
+    parser.save(config, path, skip_none=False, skip_validation=True, overwrite=True, multifile=False)
 
 
 def default_loggers(run_dir: str, verb: str) -> list[Logger]:

@@ -9,7 +9,9 @@ from pathlib import Path
 from medlit.errors import ConfigurationError, WeightsNotFoundError
 
 CONFIG, MANIFEST = "config.yaml", "manifest.json"
-CHECKPOINTS = ("checkpoints/best.ckpt", "checkpoints/last.ckpt")
+BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
+"""In ``checkpoints/``: of the best figure, the newest, and the newest but one."""
+CHECKPOINTS = tuple(f"checkpoints/{name}" for name in (BEST, LAST, PREVIOUS))
 TRACES = (CONFIG, MANIFEST, *CHECKPOINTS)
 """What a training writes, whatever it is told; each is in the way of the next."""
 SUBSETS = "subsets_test.md"
@@ -17,7 +19,7 @@ SUBSETS = "subsets_test.md"
 FIGURES = "figures_test.json"
 """Name of the file with every figure of a test."""
 PREDICTIONS = tuple(f"{stem}_*.{format}" for stem in ("predictions", "predict") for format in ("parquet", "csv"))
-OUTPUTS = (*TRACES, *PREDICTIONS, SUBSETS, FIGURES)
+OUTPUTS = (*TRACES, *PREDICTIONS, SUBSETS, FIGURES, "checkpoints/*.ckpt.damaged", "checkpoints/.*.part")
 """The files that runs write; these and the logs are removed when a run is overwritten."""
 LOGS = ("logs/csv", "logs/tensorboard")
 
@@ -30,6 +32,11 @@ def default_run_dir(configs: Sequence[str]) -> str:
 def best_checkpoint(run_dir: str | Path) -> Path:
     """Path of the checkpoint with the best monitored metric."""
     return Path(run_dir) / "checkpoints" / "best.ckpt"
+
+
+def has_checkpoint(run_dir: str | Path) -> bool:
+    """Whether a run left anything to go on from."""
+    return any((Path(run_dir) / name).is_file() for name in CHECKPOINTS)
 
 
 def find_best(run_dir: str | Path) -> Path:
@@ -47,7 +54,7 @@ def find_best(run_dir: str | Path) -> Path:
     return best
 
 
-def claim(run_dir: str | Path, *, overwrite: bool, resume: str | None) -> None:
+def claim(run_dir: str | Path, *, overwrite: bool, resume: str | None, may_go_on: bool = False) -> None:
     """See that a new training does not write over an earlier one; nothing is changed.
 
     A training that failed before its first checkpoint is not in the way.
@@ -56,12 +63,17 @@ def claim(run_dir: str | Path, *, overwrite: bool, resume: str | None) -> None:
         run_dir: The folder of the run.
         overwrite: What an earlier run wrote there may go.
         resume: Checkpoint that training goes on from; its run goes on in its folder.
+        may_go_on: Whether a run in the folder is gone on with if it can be; one without a checkpoint starts anew.
 
     Raises:
         ConfigurationError: If the folder holds a run, and neither is asked for; or both; or it holds another run than
             the one that goes on; or files of medlit's names that are not medlit's.
     """
     run_dir = Path(run_dir)
+    if stale := sorted(run_dir.glob("hpc_ckpt_*.ckpt")):
+        raise ConfigurationError(
+            f"{stale[0]} is of Lightning's own requeueing, which would take it for this run's newest: remove it"
+        )
     if resume is not None and overwrite:
         raise ConfigurationError("--overwrite true starts anew and --ckpt_path goes on: give one of them")
     traces = [trace for trace in TRACES if (run_dir / trace).exists()]
@@ -69,12 +81,11 @@ def claim(run_dir: str | Path, *, overwrite: bool, resume: str | None) -> None:
         return
     if not is_run(run_dir):
         raise ConfigurationError(f"{run_dir} holds {traces[0]}, but no run of medlit: choose another --run_dir")
-    if overwrite or not is_kept(run_dir):
+    if overwrite or not is_kept(run_dir) or (may_go_on and not has_checkpoint(run_dir)):
         return
     if resume is not None:
         raise ConfigurationError(f"{run_dir} already holds another run than that of {resume}: choose another --run_dir")
-    last = best_checkpoint(run_dir).with_name("last.ckpt")
-    goes_on = f"go on with --ckpt_path {last}, " if last.is_file() else ""
+    goes_on = "go on with --resume true, " if has_checkpoint(run_dir) else ""
     raise ConfigurationError(
         f"{run_dir} already holds a run; {goes_on}start it anew with --overwrite true, or choose another --run_dir"
     )
@@ -97,7 +108,7 @@ def is_run(run_dir: str | Path) -> bool:
 
 def is_kept(run_dir: str | Path) -> bool:
     """Whether a run is worth keeping: it has a checkpoint, or did not fail."""
-    if any((Path(run_dir) / name).exists() for name in CHECKPOINTS):
+    if has_checkpoint(run_dir):
         return True
     status = str(_manifest(Path(run_dir)).get("stages", {}).get("fit", {}).get("status", "failed"))
     return not status.startswith("failed")

@@ -2,7 +2,8 @@
 
 from medlit.callbacks.checkpoint import BestCheckpoint
 from medlit.callbacks.figures import FiguresWriter
+from medlit.callbacks.folder import RunFolder
 from medlit.callbacks.manifest import RunManifest
 from medlit.callbacks.predictions import PredictionWriter
 
-__all__ = ["BestCheckpoint", "FiguresWriter", "PredictionWriter", "RunManifest"]
+__all__ = ["BestCheckpoint", "FiguresWriter", "PredictionWriter", "RunFolder", "RunManifest"]

@@ -15,6 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from medlit.callbacks.files import write_whole
 from medlit.checkpoint import foundation_fingerprint
+from medlit.preemption import Preempted
 from medlit.tasks import ClassificationTask, EvaluationTask, MaMATask
 from medlit.tasks.checks import restrictions_of_run
 
@@ -76,7 +77,8 @@ class RunManifest(Callback):
         if trainer.state.fn is not None:
             stage = {"fit": "fit", "test": "test", "predict": "predict"}.get(trainer.state.fn.value)
             if stage is not None:
-                self._end(trainer, stage, f"failed: {type(exception).__name__}")
+                stopped = isinstance(exception, Preempted)
+                self._end(trainer, stage, "pre-empted" if stopped else f"failed: {type(exception).__name__}")
 
     def _begin(self, trainer: Trainer, task: LightningModule, stage: str) -> None:
         if not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False):
@@ -143,13 +145,18 @@ def describe_run(trainer: Trainer, task: LightningModule) -> dict[str, Any]:
     return record
 
 
+def global_batch(trainer: Trainer) -> int | None:
+    """Cases per optimizer step; None where the data do not say how many a batch holds."""
+    per_device = getattr(getattr(trainer, "datamodule", None), "batch_size", None)
+    return None if per_device is None else int(trainer.world_size * per_device * trainer.accumulate_grad_batches)
+
+
 def global_batch_line(trainer: Trainer) -> str:
     """Cases per optimizer step, and how they come about."""
-    per_device = getattr(getattr(trainer, "datamodule", None), "batch_size", None)
-    accumulation = trainer.accumulate_grad_batches
-    if per_device is None:
+    total, accumulation = global_batch(trainer), trainer.accumulate_grad_batches
+    if total is None:
         return f"Global batch: {trainer.world_size} devices x {accumulation} accumulated batches"
-    total = trainer.world_size * per_device * accumulation
+    per_device = total // (trainer.world_size * accumulation)
     return (
         f"Global batch: {total} = {trainer.world_size} devices x {per_device} per device x {accumulation} accumulated"
     )

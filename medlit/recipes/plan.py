@@ -10,7 +10,7 @@ from typing import Any, Literal
 from medlit import run_folder
 from medlit.errors import ConfigurationError
 from medlit.recipes.recipe import Recipe, Stage
-from medlit.recipes.resume import is_trained, resumes_exactly
+from medlit.resume import is_trained
 
 RECORD, LOG = "recipe.json", "recipe.log"
 """What a recipe keeps in the run folder of a training, beside medlit's own files."""
@@ -260,8 +260,8 @@ def write_record(job: Job, status: Literal["started", "finished"]) -> None:
 def next_command(job: Job) -> tuple[str, list[str]]:
     """What has to be run for a training that is not finished.
 
-    It goes on from its last checkpoint where the result is then the very same as without the interruption; otherwise it
-    starts anew.
+    It goes on from its last checkpoint, and the result is the very same as without the interruption; without a
+    checkpoint it starts anew.
 
     Returns:
         A word for the user, and the words after ``medlit``.
@@ -269,9 +269,8 @@ def next_command(job: Job) -> tuple[str, list[str]]:
     if state_of(job) == "interrupted" and _is_in_place(job):
         if is_trained(job.folder):
             return "testing", ["test", "--config", str(job.folder / run_folder.CONFIG)]
-        last = run_folder.best_checkpoint(job.folder).with_name("last.ckpt")
-        if last.is_file() and resumes_exactly(job.folder):
-            return "going on", ["fit", *job.words, "--ckpt_path", str(last)]
+        if run_folder.has_checkpoint(job.folder):
+            return "going on", ["fit", *job.words, "--resume", "true"]
     return "starting", ["fit", *job.words]
 
 

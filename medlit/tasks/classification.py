@@ -18,8 +18,9 @@ from medlit.models.base import AdaptedClassifier
 from medlit.tasks.checks import cut_of, folds_of, refuse_non_finite_loss, refuse_seen, restrictions_of_run
 from medlit.tasks.evaluation import EvaluationTask
 from medlit.tasks.fidelity import Fidelity, validate_before_training
+from medlit.tasks.random_state import reseed
 from medlit.tasks.results import CaseResults, rows_of
-from medlit.tasks.schedules import optimizers
+from medlit.tasks.schedules import optimizers, step_plateaus_with_validation
 from medlit.tasks.subsets import subset_answers
 
 ModelFactory = Callable[[list[str], int, int], AdaptedClassifier]
@@ -126,6 +127,7 @@ class ClassificationTask(EvaluationTask):
 
     def on_train_start(self) -> None:
         """Validate before the first step where the released code does."""
+        step_plateaus_with_validation(self.trainer)
         validate_before_training(self.trainer, self.fidelity)
 
     def configure_optimizers(self) -> OptimizerConfig | OptimizerLRSchedulerConfig:
@@ -135,6 +137,7 @@ class ClassificationTask(EvaluationTask):
 
     def training_step(self, batch: ClassificationBatch, batch_idx: int) -> Tensor:
         """The weighted loss of a batch, a scalar."""
+        reseed(self, batch_idx)
         if "label" not in batch:
             raise ConfigurationError(f"cases {', '.join(batch['case_id'][:8])} have no label to train with")
         terms = self.training_loss(self(batch["images"], batch["image_mask"]), batch["label"])

@@ -37,7 +37,7 @@ from medlit.tasks.pair_figures import (
     zero_shot_figures,
 )
 from medlit.tasks.random_state import reseed
-from medlit.tasks.schedules import optimizers
+from medlit.tasks.schedules import optimizers, step_plateaus_with_validation
 
 ModelFactory = Callable[[int, int], MaMAModel]
 """Called as ``model(img_size=..., num_tokens=...)``."""
@@ -154,6 +154,10 @@ class MaMATask(LightningModule):
         """Train in training mode, whatever was done with the task before."""
         self.train()
         self._watch = CaptionWatch()
+
+    def on_train_start(self) -> None:
+        """Let the schedule be part of the epoch's checkpoints."""
+        step_plateaus_with_validation(self.trainer)
 
     def configure_optimizers(self) -> OptimizerConfig | OptimizerLRSchedulerConfig:
         """The optimizer of the trainable parameters, and its schedule."""

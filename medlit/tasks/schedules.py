@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
+from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerConfig, OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -178,3 +179,14 @@ def scheduler_config(
             "lightning.pytorch.cli.ReduceLROnPlateau with init_args: {monitor: val/map, mode: max}"
         )
     return {"scheduler": scheduler, "interval": "epoch", "monitor": monitor}
+
+
+def step_plateaus_with_validation(trainer: Trainer) -> None:
+    """Let a plateau step right after the epoch's validation, before the checkpoints of the epoch are written.
+
+    Lightning steps it after them: a training that goes on from one would do without that step. Called when training
+    starts, for the number of batches is not known before.
+    """
+    for config in trainer.lr_scheduler_configs:
+        if config.reduce_on_plateau and isinstance(trainer.num_training_batches, int):
+            config.interval, config.frequency = "step", trainer.num_training_batches

@@ -76,9 +76,7 @@ MINE = {"note.md", "logs/mine/note.md", "checkpoints/mine.ckpt", "figures/a.png"
 
 def test_a_run_is_in_the_way_and_the_refusal_says_how_to_go_on(run):
     before = files(run)
-    with pytest.raises(
-        ConfigurationError, match=r"go on with --ckpt_path \S+/last\.ckpt, start it anew with --overwrite"
-    ):
+    with pytest.raises(ConfigurationError, match="go on with --resume true, start it anew with --overwrite"):
         claim(run, overwrite=False, resume=None)
     claim(run, overwrite=True, resume=None)
     assert files(run) == before  # only a training that starts removes anything
@@ -149,3 +147,17 @@ def test_no_log_is_written_over(tmp_path):
         (tmp_path / "logs" / name).mkdir(parents=True)
     assert log_version(tmp_path, "fit") == "fit_3"
     assert log_version(tmp_path, "test") == "test"
+
+
+def test_a_run_without_a_checkpoint_starts_anew_where_it_may_go_on(run):
+    for checkpoint in (run / "checkpoints").glob("*.ckpt"):
+        checkpoint.unlink()
+    with pytest.raises(ConfigurationError, match="already holds a run"):
+        claim(run, overwrite=False, resume=None)
+    claim(run, overwrite=False, resume=None, may_go_on=True)
+
+
+def test_a_checkpoint_of_another_requeueing_is_named_and_not_taken(run):
+    (run / "hpc_ckpt_1.ckpt").touch()
+    with pytest.raises(ConfigurationError, match=r"hpc_ckpt_1\.ckpt is of Lightning's own requeueing.*remove it"):
+        claim(run, overwrite=False, resume=str(run / "checkpoints/last.ckpt"))

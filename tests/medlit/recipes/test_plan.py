@@ -143,10 +143,7 @@ def test_before_the_first_checkpoint_it_starts_anew(job):
 
 def test_it_goes_on_from_the_last_checkpoint(job):
     trained(job)
-    assert next_command(job) == (
-        "going on",
-        ["fit", *job.words, "--ckpt_path", "out/ei/seed_3/checkpoints/last.ckpt"],
-    )
+    assert next_command(job) == ("going on", ["fit", *job.words, "--resume", "true"])
 
 
 def test_without_a_word_of_the_best_it_goes_on_too(job):
@@ -172,20 +169,6 @@ def test_early_stopping_that_still_waits_goes_on(job):
     state = {"wait_count": 9, "patience": 10, "stopped_epoch": 0}
     trained(job, callbacks={"EarlyStopping{'monitor': 'val/map'}": state})
     assert next_command(job)[0] == "going on"
-
-
-@pytest.mark.parametrize(
-    ("model", "what"),
-    [
-        ({"init_args": {"scheduler": {"class_path": "lightning.pytorch.cli.ReduceLROnPlateau"}}}, "starting"),
-        ({"init_args": {"model": {"init_args": {"adapter": {"init_args": {"lora_dropout": 0.1}}}}}}, "starting"),
-        ({"init_args": {"model": {"init_args": {"model_args": {"drop_path_rate": 0.1}}}}}, "starting"),
-        ({"init_args": {"model": {"init_args": {"adapter": {"init_args": {"lora_dropout": 0.0}}}}}}, "going on"),
-    ],
-)
-def test_what_would_not_equal_the_unbroken_training_starts_anew(job, model, what):
-    trained(job, model=model)
-    assert next_command(job)[0] == what
 
 
 def test_a_folder_that_was_moved_starts_anew(recipe, job):

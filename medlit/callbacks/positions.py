@@ -1,0 +1,51 @@
+"""Where a training stands while it validates, written so that Lightning goes back to the validation's start."""
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+
+VALIDATION_PROGRESS = "epoch_loop.val_loop.batch_progress"
+"""Key of the counted validation batches in the state of Lightning's fit loop."""
+
+
+class Positions:
+    """The training's position at the start of a validation, for checkpoints that are written during it.
+
+    A validation's figures are made of all of its batches: one that was stopped midway has to be done anew. Lightning
+    resumes a validation of which one batch was started and none is done at its first batch.
+    """
+
+    def __init__(self) -> None:
+        self._loops: dict[str, Any] | None = None
+        self._shared_batches = 0
+
+    def enter_validation(self, trainer: Trainer) -> None:
+        """Count the batches that every process has; each process has to call it."""
+        counts = trainer.num_val_batches
+        number = sum(counts) if isinstance(counts, list) else counts
+        mine = torch.tensor(min(float(number), 1e9), device=trainer.strategy.root_device)
+        self._shared_batches = int(trainer.strategy.reduce(mine, reduce_op="min"))
+
+    def in_step(self, trainer: Trainer, batch_idx: int) -> bool:
+        """Note the position at the first batch.
+
+        Returns:
+            Whether all processes have a batch of this index, and may wait for each other.
+        """
+        if batch_idx == 0 and self._loops is None:
+            self._loops = deepcopy(trainer.fit_loop.state_dict())
+            for progress in ("total", "current"):
+                counts = self._loops[VALIDATION_PROGRESS][progress]
+                counts["started"] = counts["ready"]
+        return batch_idx < self._shared_batches
+
+    def leave_validation(self) -> None:
+        """Forget the position."""
+        self._loops = None
+
+    def put_into(self, checkpoint: dict[str, Any]) -> None:
+        """Put the position in the place of a checkpoint's own, during a validation."""
+        if self._loops is not None and "loops" in checkpoint:
+            checkpoint["loops"]["fit_loop"] = self._loops
