@@ -20,6 +20,9 @@ PREEMPTED = preemption.EXIT_CODE
 READER_LEFT = 141
 """128 + SIGPIPE, as a shell reports a program whose reader has read enough: ``medlit data captions ... | head``."""
 
+LONGEST_LINE = 1_000
+"""Letters of an error, which may quote a file that somebody else wrote."""
+
 NOISE = (
     "\N{ELECTRIC LIGHT BULB} Tip",  # Lightning's advertisements
     "`weights_only` was not set",  # said of saving, where it has no choice
@@ -145,13 +148,15 @@ def _run(verb: str, args: list[str]) -> int:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message on one line; of an error inside a DataLoader's worker, only what the worker said."""
+    """An error's message on one line, fit for a terminal; of an error inside a DataLoader's worker, what that said."""
     text = str(error).strip()
     if "Original Traceback" in text:
         last = text.splitlines()[-1]
         name, colon, said = last.partition(": ")
         text = said if colon and name.rpartition(".")[2].isidentifier() else last
-    return " ".join(text.split()) or type(error).__name__
+    text = " ".join(text.split()) or type(error).__name__
+    text = text if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE - 4]} ..."
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _fail(message: str, code: int) -> int:
