@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_modules.errors import DatasetNotFoundError, TableError, UnreadableFileError, nearest
+from data_modules.panics import unprinted_panics
 from data_modules.table import Table
 
 if TYPE_CHECKING:
@@ -40,22 +41,26 @@ def read_parquet(
     if not path.is_file():
         raise DatasetNotFoundError(f"no {file} below {root}; copy it from {source}")
     try:
-        lazy = pl.scan_parquet(path, glob=False)
-        names = lazy.collect_schema().names()
-        for column in needed:
-            if column not in names:
-                raise TableError(f"{path}: no column {column!r}; {nearest(column, names)}")
-        rows = int(lazy.select(pl.len()).collect().item())
-        if rows > MAX_ROWS:
-            raise TableError(f"{path}: {rows:,} rows, more than {MAX_ROWS:,}; is this the right file?")
-        wanted = [name for name in dict.fromkeys((*needed, *optional)) if name in names]
-        frame = lazy.select(wanted).collect()
+        with unprinted_panics():
+            lazy = pl.scan_parquet(path, glob=False)
+            names = lazy.collect_schema().names()
+            for column in needed:
+                if column not in names:
+                    raise TableError(f"{path}: no column {column!r}; {nearest(column, names)}")
+            rows = int(lazy.select(pl.len()).collect().item())
+            if rows > MAX_ROWS:
+                raise TableError(f"{path}: {rows:,} rows, more than {MAX_ROWS:,}; is this the right file?")
+            wanted = [name for name in dict.fromkeys((*needed, *optional)) if name in names]
+            frame = lazy.select(wanted).collect()
+            columns = {name: _cells(frame[name], where=f"{path}: column {name!r}") for name in wanted}
+    except TableError:
+        raise
     except OSError as error:
         raise UnreadableFileError(f"{path}: cannot be read ({error}); check its permissions") from error
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, OverflowError) as error:
+        # The last two are Python's, for dates that it does not know.
         reason = " ".join(str(error).split())[:200]
         raise TableError(f"{path}: no Parquet table ({reason}); copy it anew from {source}") from error
-    columns = {name: _cells(frame[name], where=f"{path}: column {name!r}") for name in wanted}
     return Table(file, columns, range(rows), has_lines=False)
 
 

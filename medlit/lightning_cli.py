@@ -36,6 +36,9 @@ LINKS = {**{f"model.init_args.{name}": f"data.{name}" for name in FROM_DATA}, **
 ONE_TIME = ("ckpt_path", "weights_only", "overwrite", "resume", "test_after_fit")
 """Options of one training that its saved configuration leaves out, for the configuration also tests and predicts."""
 
+MAX_SEED = 2**32 - 1
+"""Of numpy's generator, which Lightning seeds."""
+
 
 def main(args: list[str]) -> int:
     """Carry out one of the Trainer's verbs.
@@ -131,6 +134,10 @@ class MedlitCLI(LightningCLI):
         except argparse.ArgumentError as error:
             keys = {action.dest for action in verb_parser._actions if not action.dest.endswith("help")}
             raise explain(error, settings, keys) from error
+        if not 0 <= self.options.seed_everything <= MAX_SEED:
+            raise ConfigurationError(
+                f"seed_everything: expected a whole number from 0 to {MAX_SEED}, got {self.options.seed_everything}"
+            )
 
     def _parse_ckpt_path(self) -> None:
         """Hyperparameters of a checkpoint would beat the configuration without a word: they are not read."""

@@ -113,6 +113,8 @@ def mutate(data: bytes, random: Random) -> bytes:
 def change_rows(rows: list[list[str]], random: Random) -> None:
     """Change a table in place, its header seldom."""
     filled = [row for row in rows if row]
+    if not filled:
+        return
     body = filled[1:] if len(filled) > 1 and random.random() < 0.95 else filled
     row = random.choice(body)
     match random.randrange(12):
@@ -123,7 +125,7 @@ def change_rows(rows: list[list[str]], random: Random) -> None:
         case 2:
             row.append(random.choice(WORDS))
         case 3:
-            row.pop()
+            del row[-1 if len(row) > 1 else 1 :]
         case 4 | 5 | 6:
             row[random.randrange(len(row))] = random.choice(WORDS)
         case 7 | 8:  # what another row has there
@@ -160,7 +162,7 @@ def _part(root: Path, file: str, read: Callable[[], object], *, lines: bool = Fa
 def _derm7pt(root: Path) -> list[Part]:
     from data_modules.synthetic import derm7pt
 
-    derm7pt.write(root, cases=12, seed=0, img_size=16)
+    derm7pt.write(root, cases=12, seed=0, img_size=24)
     encoder = Variables({"sex": ["female", "male"], "seven_point_score": {"mean": 3, "std": 2}}, name="Derm7pt")
 
     def read() -> object:
@@ -174,7 +176,7 @@ def _derm7pt(root: Path) -> list[Part]:
 def _mrnet(root: Path) -> list[Part]:
     from data_modules.synthetic import mrnet
 
-    mrnet.write(root, cases=12, seed=0, img_size=16)
+    mrnet.write(root, cases=12, seed=0, img_size=24)
     lines = [f"train/axial/{n:04},,train/sagittal/{n:04}.npy\tabnormal,acl" for n in range(4)]
     (root / "list.txt").write_text("\n".join([*lines, "a.npy,b.npy,c.npy", "d.npy,e.npy,\t"]) + "\n")
     files = [knee.label_file(split, label) for split in knee.OFFICIAL_SPLITS for label in knee.LABELS]

@@ -39,7 +39,7 @@ def embed(root: Path) -> None:
 
 def mmc_amd(root: Path) -> None:
     """MMC-AMD's lists, and its folders of images."""
-    mmc_writer.write(root, cases=12, seed=0, img_size=8)
+    mmc_writer.write(root, cases=12, seed=0, img_size=24)
 
 
 def table() -> str:
@@ -57,7 +57,7 @@ def table() -> str:
 def _tables_alone(write: Callable[..., None], root: Path) -> None:
     with TemporaryDirectory() as temporary:
         made = Path(temporary) / "set"
-        write(made, cases=10, seed=0, img_size=256)
+        write(made, cases=10, seed=0, img_size=48)
         for file in sorted(made.rglob("*.csv")):
             target = root / file.relative_to(made)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from data_modules.errors import (
     TableError,
     UnreadableFileError,
 )
+from data_modules.panics import unprinted_panics
 from data_modules.mammography.prepare.settings import PreparationSettings, differences
 
 if TYPE_CHECKING:
@@ -161,7 +162,8 @@ def read_manifest(root: Path) -> "pl.DataFrame":
     if not path.is_file():
         raise DatasetNotFoundError(f"no {MANIFEST} below {root}; prepare the set again")
     try:
-        frame = pl.read_parquet(path, glob=False, columns=list(COLUMNS)).cast(COLUMNS)
+        with unprinted_panics():
+            frame = pl.read_parquet(path, glob=False, columns=list(COLUMNS)).cast(COLUMNS)
     except OSError as error:
         raise UnreadableFileError(f"{path}: cannot be read ({error}); check its permissions") from error
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:

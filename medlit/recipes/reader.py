@@ -25,6 +25,9 @@ RESERVED = {
 }
 """Settings that a recipe gives each training itself, without ``init_args``, and where they come from."""
 
+MAX_FOLDS = 1000
+"""Of each, every stage is trained once for every seed."""
+
 
 def source_of_reserved(key: str, value: object) -> str | None:
     """Where a setting, or one inside it, comes from if a recipe gives it itself."""
@@ -85,9 +88,9 @@ class Reader:
         return tuple(value)
 
     def num_folds(self, value: object) -> int | None:
-        """None, or three and more."""
-        if value is not None and (type(value) is not int or value < 3):
-            self.refuse(("num_folds",), f"expected null or a whole number from 3 on, got {value!r}")
+        """None, or three to a thousand."""
+        if value is not None and (type(value) is not int or not 3 <= value <= MAX_FOLDS):
+            self.refuse(("num_folds",), f"expected null or a whole number from 3 to {MAX_FOLDS}, got {value!r}")
         return value
 
     def words(
@@ -139,4 +142,7 @@ class Reader:
         """Names of stages by what starts from them."""
         if not isinstance(value, dict):
             self.refuse(path, f"expected a stage by {example}")
+        for key, source in value.items():
+            if not isinstance(source, str):
+                self.refuse((*path, str(key)), f"expected the name of a stage, got {source!r}")
         return {str(key): source for key, source in value.items()}

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from medlit.config_source import read_settings
+from medlit.config_source import read_settings, read_values
 from medlit.errors import ConfigurationError
 from medlit.recipes.protocol import Block, read_protocol
 from medlit.recipes.reader import Reader, nearest, source_of_reserved
@@ -96,7 +96,7 @@ def read_recipe(file: str | Path) -> Recipe:
         ConfigurationError: Naming file, line and key of what cannot be.
     """
     reader = _RecipeReader(file=str(file), settings=read_settings(["--config", str(file)]))
-    content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    content = read_values(file)
     reader.check_keys((), content, KEYS, needed=("name", "seeds", "stages"))
     stages = reader.stages(content["stages"])
     tested = {name: name for name, stage in stages.items() if stage.test}
@@ -129,7 +129,7 @@ def parse_option(text: str) -> tuple[str, Any]:
         raise ConfigurationError(f"--set {text}: expected key=value, such as data.init_args.root=data/derm7pt")
     try:
         plain = yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):  # 2001-99-99
         plain = value
     plain = plain if plain is None or isinstance(plain, (bool, int, float, list, dict)) else value
     if source := source_of_reserved(key, plain):
@@ -240,7 +240,7 @@ class _RecipeReader(Reader):
             if not isinstance(names, list) or not names:
                 self.refuse(("compare", str(title)), f"expected a stage or a list of stages, got {row!r}")
             for name in names:
-                if name not in stages:
+                if not isinstance(name, str) or name not in stages:
                     hint = nearest(name, stages, what="stages")
                     self.refuse(("compare", str(title)), f"no stage {name!r}; {hint}")
                 if not stages[name].test:

@@ -89,7 +89,8 @@ def _read(path: Path) -> dict[Any, Any]:
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise DataSettingsError(f"{path}{line}: no YAML: {error.problem}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        # Beside YAML's own: bytes that are no UTF-8, tags on what they do not fit, dates that are none.
         raise DataSettingsError(f"{path}: no YAML in UTF-8 ({type(error).__name__}); save it anew") from error
     if not isinstance(styles, dict):
         raise DataSettingsError(f"{path}: should map styles to their sections, found a {type(styles).__name__}")

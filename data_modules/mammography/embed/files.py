@@ -10,6 +10,7 @@ from data_modules.errors import DatasetNotFoundError, TableError, UnreadableFile
 from data_modules.mammography.embed.legend import LEGEND, Legend, read_legend
 from data_modules.mammography.embed.rules import EmbedRules
 from data_modules.mammography.official import find_converted
+from data_modules.panics import unprinted_panics
 from data_modules.table import check_head, read_table
 
 IMAGES = "images"
@@ -91,17 +92,18 @@ def read_columns(root: Path, file: str, *, needed: Sequence[str], optional: Sequ
     try:
         with path.open("rb") as stream:  # polars would take a folder or a pattern, too
             check_head(stream.read(HEAD_BYTES), path)
-        lazy = pl.scan_csv(path, infer_schema=False, encoding="utf8-lossy", row_index_name="row", glob=False)
-        names = lazy.collect_schema().names()
-        for column in needed:
-            if column not in names:
-                raise TableError(f"{path}: no column {column!r}; {nearest(column, names[1:])}")
-        wanted = [name for name in dict.fromkeys((*needed, *optional)) if name in names]
-        if file != METADATA:  # hundreds of megabytes; of the others all columns are parsed, or polars would take a row
-            lazy = lazy.collect(engine="streaming").lazy()  # with a comma too many for a whole one
-        return lazy.select("row", *map(_cell, wanted)).collect(
-            engine="streaming"
-        )  # without a map of the file in memory
+        with unprinted_panics():
+            lazy = pl.scan_csv(path, infer_schema=False, encoding="utf8-lossy", row_index_name="row", glob=False)
+            names = lazy.collect_schema().names()
+            for column in needed:
+                if column not in names:
+                    raise TableError(f"{path}: no column {column!r}; {nearest(column, names[1:])}")
+            wanted = [name for name in dict.fromkeys((*needed, *optional)) if name in names]
+            if file != METADATA:  # hundreds of megabytes; of the others all columns are parsed, or polars would take a
+                lazy = lazy.collect(engine="streaming").lazy()  # row with a comma too many for a whole one
+            return lazy.select("row", *map(_cell, wanted)).collect(
+                engine="streaming"
+            )  # without a map of the file in memory
     except OSError as error:
         raise UnreadableFileError(
             f"{path}: cannot be read ({error.strerror or error}); check its permissions"

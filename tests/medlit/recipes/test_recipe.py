@@ -73,7 +73,7 @@ def test_a_row_may_be_the_mean_of_stages(write):
         ("seeds", [0, 0], "expected different whole numbers from 0 on"),
         ("seeds", [-1], "expected different whole numbers from 0 on"),
         ("seeds", [True], "expected different whole numbers from 0 on"),
-        ("num_folds", 2, "expected null or a whole number from 3 on, got 2"),
+        ("num_folds", 2, "expected null or a whole number from 3 to 1000, got 2"),
         ("set", {"run_dir": "x"}, "set.run_dir: comes from the option --out; remove it here"),
         ("set", {"data.init_args.fold": 1}, "comes from 'num_folds'"),
         ("set", {"data.fold": 1}, "set.data.fold: comes from 'num_folds'"),
