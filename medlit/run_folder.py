@@ -137,7 +137,7 @@ def _manifest(run_dir: Path) -> dict[str, dict[str, dict[str, object]]]:
     """The manifest; empty if there is none that can be read."""
     try:
         content = json.loads((run_dir / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -7,20 +7,11 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from medlit.commands.data import SETS, write_look_alike
 from medlit.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from polars import DataFrame
-
-    Logits = NDArray[np.float64]
 
 MODALITIES = {"derm7pt": ("clinic", "derm"), "mmc_amd": ("cfp", "oct"), "mrnet": ("axial", "coronal", "sagittal")}
 """By set, in order."""
@@ -137,15 +128,27 @@ def compare(folder: Path, *, name: str = DEFAULT_SET) -> dict[str, dict[str, flo
         name: Of its set.
     """
     import numpy as np
-    import polars as pl
+    import torch
 
-    *unimodal, fused = [pl.read_parquet(run.predictions).sort("case_id") for run in runs(folder, name=name)]
-    names = [column.removeprefix("logit_") for column in fused.columns if column.startswith("logit_")]
-    alone = {
-        f"{modality} alone": _logits(table, names) for modality, table in zip(MODALITIES[name], unimodal, strict=True)
-    }
-    mean = np.mean(list(alone.values()), axis=0)
-    return _figures({FUSED: _logits(fused, names), mean_row(name): mean, **alone}, fused)
+    from medlit.predictions import figures_of, label_columns, logit_columns, read_predictions, same_columns
+
+    tables = {run.predictions: read_predictions(run.predictions).sort("case_id") for run in runs(folder, name=name)}
+    same_columns(tables)
+    *unimodal, fused = tables.values()
+    for path, table in tables.items():
+        if not table["case_id"].equals(fused["case_id"]):
+            raise ConfigurationError(f"{path}: other cases than Early Intervention's; run the demo anew")
+    columns = logit_columns(fused.columns)  # in the order of the classes
+    logits = [table.select(columns).to_numpy() for table in (*unimodal, fused)]
+    alone = {f"{modality} alone": values for modality, values in zip(MODALITIES[name], logits, strict=False)}
+    rows = {FUSED: logits[-1], mean_row(name): np.mean(logits[:-1], axis=0), **alone}
+    source = next(reversed(tables))
+    truth = fused.select(label_columns(fused.columns))
+    if truth.null_count().sum_horizontal().item():
+        raise ConfigurationError(f"{source}: a case without a label; run the demo anew")
+    labels = torch.from_numpy(truth.to_numpy().copy())
+    labels = labels[:, 0] if truth.columns == ["label"] else labels
+    return {title: figures_of(torch.from_numpy(values), labels, source=source) for title, values in rows.items()}
 
 
 def experiments_folder() -> Path:
@@ -162,22 +165,6 @@ def experiments_folder() -> Path:
             f"no experiments at {folder}: the demo runs from a clone of the project (make setup, then medlit demo)"
         )
     return folder
-
-
-def _logits(table: "DataFrame", names: list[str]) -> "Logits":
-    """(N, C) float64."""
-    return table.select([f"logit_{name}" for name in names]).to_numpy().astype("float64")
-
-
-def _figures(logits: Mapping[str, "Logits"], table: "DataFrame") -> dict[str, dict[str, float]]:
-    import torch
-
-    from medlit.metrics import classification_metrics
-
-    columns = [column for column in table.columns if column == "label" or column.startswith("label_")]
-    labels = torch.tensor(table.select(columns).rows())
-    labels = labels[:, 0] if columns == ["label"] else labels
-    return {name: classification_metrics(torch.from_numpy(values), labels) for name, values in logits.items()}
 
 
 def _report(folder: Path, *, cases: int, seed: int, name: str) -> None:

@@ -208,6 +208,13 @@ def state_of(job: Job) -> State:
 
 def what_changed(job: Job) -> str:
     """In what a training differs from the one in its folder."""
+    try:
+        return "; ".join(_changes(job)) or "its record is of another version"
+    except (AttributeError, TypeError):
+        return "its record is not as medlit writes it"
+
+
+def _changes(job: Job) -> list[str]:
     before, now = read_record(job.folder).get("inputs") or {}, job.inputs
     changes = []
     old = [config.get("sha256") for config in before.get("configs", ())]
@@ -227,14 +234,14 @@ def what_changed(job: Job) -> str:
         changes.append(f"test: {before.get('test', True)} -> {now.get('test', True)}")
     if any(before.get(key) != now.get(key) for key in ("init_from", "weights_from")):
         changes.append("what it starts from changed")
-    return "; ".join(changes) or "its record is of another version"
+    return changes
 
 
 def read_record(folder: Path) -> dict[str, Any]:
     """What a recipe noted in a run folder; empty if nothing."""
     try:
         content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

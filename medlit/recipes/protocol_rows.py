@@ -58,12 +58,21 @@ def rows_of(recipe: Recipe, jobs: Mapping[Key, Job], finished: Collection[Key]) 
     Raises:
         ConfigurationError: If a test left no figures, or has none of a head that is asked for.
     """
-    return [
-        _row(block, line, {seed: jobs[stage, seed, None] for seed in recipe.seeds_of(stage)}, finished)
-        for block in recipe.protocol
-        for line in block.lines
-        for stage in line.stages
-    ]
+    rows = []
+    for block in recipe.protocol:
+        for line in block.lines:
+            for stage in line.stages:
+                by_seed = {seed: jobs[stage, seed, None] for seed in recipe.seeds_of(stage)}
+                try:
+                    rows.append(_row(block, line, by_seed, finished))
+                except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                    if isinstance(error, ConfigurationError):
+                        raise
+                    files = " or ".join((FIGURES, MANIFEST))
+                    raise ConfigurationError(
+                        f"{stage}: {files} of a training is not as medlit writes it; train it anew with --rerun"
+                    ) from error
+    return rows
 
 
 def _row(block: Block, line: Line, by_seed: Mapping[int, Job], finished: Collection[Key]) -> Row:
@@ -110,6 +119,6 @@ def _read(file: Path) -> dict[str, Any]:
     """A JSON file; empty where there is none that can be read."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from medlit.errors import ConfigurationError
+from medlit.predictions import figures_of, label_columns, logit_columns, read_predictions, same_columns
 from medlit.recipes.cells import as_csv, decimal, exact
 from medlit.recipes.plan import Job, Key
 from medlit.recipes.published import Published
@@ -82,7 +83,7 @@ def rows_of(recipe: Recipe, jobs: Mapping[Key, Job], finished: Collection[Key]) 
         for seed in _seeds_of_all(recipe, stages):
             needed = [[jobs[stage, seed, fold] for fold in folds] for stage in stages]
             if all(job.key in finished for pool in needed for job in pool):
-                figures[seed], cases = _figures([_pooled(pool) for pool in needed])
+                figures[seed], cases = _figures({pool[0].predictions: _pooled(pool) for pool in needed})
                 synthetic = synthetic or any(_is_synthetic(job) for pool in needed for job in pool)
         rows.append(Row(title=title, cases=cases, figures=figures, synthetic=synthetic))
     return rows
@@ -96,18 +97,17 @@ def _seeds_of_all(recipe: Recipe, stages: Sequence[str]) -> list[int]:
 def _is_synthetic(job: Job) -> bool:
     """What the manifest says of the data."""
     try:
-        return bool(json.loads((job.folder / MANIFEST).read_text(encoding="utf-8")).get("synthetic"))
-    except (OSError, ValueError):
+        manifest = json.loads((job.folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return False
+    return isinstance(manifest, dict) and bool(manifest.get("synthetic"))
 
 
 def _refuse_other_folds(jobs: Mapping[Key, Job], finished: Collection[Key]) -> None:
     """Refuse a training that tests what one it starts from was fitted to: cases that this one tests in another fold."""
-    import polars as pl
-
     linked = {key for job in jobs.values() if job.after and job.fold is not None for key in (job.key, *job.after)}
     tested = {
-        key: set(pl.read_parquet(jobs[key].predictions, columns=["case_id"])["case_id"])
+        key: set(read_predictions(jobs[key].predictions)["case_id"])
         for key in jobs
         if key in linked and key in finished and jobs[key].test
     }
@@ -126,8 +126,10 @@ def _pooled(jobs: Sequence[Job]) -> "DataFrame":
     """Every case of the folds, once."""
     import polars as pl
 
-    tables = [pl.read_parquet(job.predictions) for job in jobs]
-    pool = pl.concat([table.select(_labels(table) + _logits(table) + ["case_id"]) for table in tables])
+    tables = {job.predictions: read_predictions(job.predictions) for job in jobs}
+    same_columns(tables)
+    columns = next(iter(tables.values())).columns  # the order of the classes
+    pool = pl.concat([table.select(columns) for table in tables.values()])
     twice = pool.filter(pool["case_id"].is_duplicated())["case_id"]
     if len(twice):
         raise ConfigurationError(
@@ -136,28 +138,22 @@ def _pooled(jobs: Sequence[Job]) -> "DataFrame":
     return pool
 
 
-def _labels(table: "DataFrame") -> list[str]:
-    return [column for column in table.columns if column == "label" or column.startswith("label_")]
-
-
-def _logits(table: "DataFrame") -> list[str]:
-    return [column for column in table.columns if column.startswith("logit_")]
-
-
-def _figures(tables: Sequence["DataFrame"]) -> tuple[dict[str, float], int]:
+def _figures(tables: Mapping[Path, "DataFrame"]) -> tuple[dict[str, float], int]:
     """Metrics of one table, or of the mean logits of several (of those that have the case), and how many cases."""
     import polars as pl
     import torch
 
-    from medlit.metrics import classification_metrics
-
-    labels, logits = _labels(tables[0]), _logits(tables[0])
-    whole = pl.concat([table.select(["case_id", *labels, *logits]) for table in tables]).drop_nulls(labels)
-    means = whole.group_by("case_id").agg(pl.col(labels).first(), pl.col(logits).cast(pl.Float64).mean())
+    same_columns(tables)
+    (source, first), *_ = tables.items()
+    labels, logits = label_columns(first.columns), logit_columns(first.columns)
+    whole = pl.concat([table.select(["case_id", *labels, *logits]) for table in tables.values()]).drop_nulls(labels)
+    if not len(whole):
+        raise ConfigurationError(f"{source}: no case has a label; a table of figures needs them")
+    means = whole.group_by("case_id").agg(pl.col(labels).first(), pl.col(logits).mean())
     means = means.sort("case_id")
     target = torch.from_numpy(means.select(labels).to_numpy().copy())
     target = target[:, 0] if labels == ["label"] else target
-    figures = classification_metrics(torch.from_numpy(means.select(logits).to_numpy().copy()), target)
+    figures = figures_of(torch.from_numpy(means.select(logits).to_numpy().copy()), target, source=source)
     return {key: figures[key] for key in COLUMNS}, len(means)
 
 
