@@ -12,7 +12,7 @@ from medlit.models.base import AdaptedClassifier
 from medlit.models.lineage import cuts_of, inherit, restrictions_of
 from medlit.models.unimodal import PASS
 from medlit.models.variables import VARIABLES
-from medlit.models.weights import read_file, write_tensors
+from medlit.models.weights import is_whole, read_file, write_tensors
 
 FORMAT_VERSION = 1
 """Version of the layout written here; raised whenever an older reader would misread it."""
@@ -133,7 +133,7 @@ def check_info(
     here = foundation_fingerprint(model)
     if foundation["fingerprint"] != here:
         raise CheckpointMismatchError(
-            f"{source}: trained on other foundation weights ({foundation['name']}, {foundation['fingerprint'][:12]}) "
+            f"{source}: trained on other foundation weights ({foundation['name']}, {str(foundation['fingerprint'])[:12]}) "
             f"than loaded here ({model.backbone_name}, {here[:12]}); give the same backbone, weights and img_size"
         )
     trained: dict[str, Any] = {**ONCE_FIXED, **info, **settings}
@@ -148,6 +148,8 @@ def check_info(
         known = name in (*settings, *ONCE_FIXED) or None not in (value, trained.get(name))
         if known and trained[name] != value:
             raise CheckpointMismatchError(f"{source}: trained with {name} {trained[name]}, here it is {value}")
+    if not isinstance(info.get("folds"), (dict, type(None))):
+        raise CheckpointMismatchError(f"{source}: its 'folds' say nothing of folds; the file is damaged")
     if folds is not None and info.get("folds") not in (None, folds):
         theirs, here = (", ".join(f"{key} {own[key]}" for key in own) for own in (info["folds"], folds))
         raise CheckpointMismatchError(
@@ -163,8 +165,11 @@ def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *
         CheckpointMismatchError: Naming the first few tensors.
     """
     missing, left_over = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
-    shapes = [name for name in expected if name in found and expected[name].shape != found[name].shape]
-    for what, names in (("lacks", missing), ("has left over", left_over), ("has in another shape", shapes)):
+    both = [name for name in expected if name in found]
+    shapes = [name for name in both if expected[name].shape != found[name].shape]
+    kinds = [name for name in both if expected[name].is_floating_point() != found[name].is_floating_point()]
+    wrong = {"lacks": missing, "has left over": left_over, "has in another shape": shapes, "has in another type": kinds}
+    for what, names in wrong.items():
         if names:
             raise CheckpointMismatchError(
                 f"{source}: {what} {len(names)} trained tensors, as {', '.join(names[:3])}; "
@@ -194,6 +199,13 @@ def unpack(content: Mapping[str, Any], *, source: str) -> tuple[dict[str, Tensor
     state, info = content.get("state_dict"), content.get("medlit")
     if not isinstance(info, dict) or not isinstance(state, dict):
         raise CheckpointMismatchError(f"{source}: not a checkpoint of medlit (it has no 'medlit' entry)")
+    try:
+        json.dumps(info)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CheckpointMismatchError(f"{source}: its 'medlit' entry holds no plain values; it is damaged") from error
+    for name, tensor in state.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor) or not is_whole(tensor):
+            raise CheckpointMismatchError(f"{source}: {str(name)[:80]!r} of its weights is no tensor; it is damaged")
     return {name.removeprefix(TASK_PREFIX): tensor for name, tensor in state.items()}, info
 
 

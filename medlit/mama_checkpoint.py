@@ -103,7 +103,9 @@ def check_mama_info(
             "trained"
         )
     parts = {name: info.get(name) for name in ("image", "text", "settings")}
-    if not all(isinstance(part, dict) for part in parts.values()):
+    others = [info.get(name) for name in ("tokenizer", "folds")]
+    sound = all(isinstance(part, dict) for part in parts.values())
+    if not sound or not all(isinstance(other, (dict, type(None))) for other in others):
         raise CheckpointMismatchError(f"{source}: its 'medlit' entry is incomplete; the file is damaged")
     _compare(_tokens(info.get("tokenizer")), _tokens(tokenizer), part="tokenizer ", source=source)
     text, here, settings = dict(parts["text"] or {}), model.text_info(), model.settings()
@@ -129,7 +131,7 @@ def _tokens(tokenizer: Mapping[str, Any] | None) -> dict[str, Any]:
     """What decides which token is which; of a folder its name, for it may have moved."""
     if tokenizer is None:
         return {}
-    return {"source": PurePath(str(tokenizer["source"])).name, "separator": tokenizer["separator"]}
+    return {"source": PurePath(str(tokenizer.get("source"))).name, "separator": tokenizer.get("separator")}
 
 
 def _compare(trained: Mapping[str, Any], given: Mapping[str, Any], *, part: str, source: str) -> None:

@@ -188,9 +188,13 @@ def is_trained(folder: Path) -> bool:
         return False
     try:
         manifest = json.loads((folder / run_folder.MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
-    return manifest.get("stages", {}).get("fit", {}).get("status") == "finished" or stopped_early(folder)
+    try:
+        finished = manifest["stages"]["fit"]["status"] == "finished"
+    except (KeyError, TypeError, IndexError):  # a training that was killed, or a manifest that is none
+        finished = False
+    return finished or stopped_early(folder)
 
 
 def stopped_early(folder: Path) -> bool:
@@ -202,5 +206,8 @@ def stopped_early(folder: Path) -> bool:
         callbacks = read_file(last, mmap=True).get("callbacks", {}) if last.is_file() else {}
     except CheckpointMismatchError:
         return False
-    states = [state for key, state in callbacks.items() if str(key).startswith("EarlyStopping")]
-    return any(state["wait_count"] >= state["patience"] or state["stopped_epoch"] > 0 for state in states)
+    try:
+        states = [state for key, state in callbacks.items() if str(key).startswith("EarlyStopping")]
+        return any(state["wait_count"] >= state["patience"] or state["stopped_epoch"] > 0 for state in states)
+    except (AttributeError, KeyError, TypeError):  # not as Lightning writes it
+        return False

@@ -132,14 +132,16 @@ class Listener:
 
 def place_of(error: BaseException) -> str:
     """The last function of ours that an error, or what caused it, went through: ``table.py:_parse``."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    place, trace = "", error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if "/data_modules/" in code.co_filename or "/medlit/" in code.co_filename:
-            place = f"{Path(code.co_filename).name}:{code.co_name}"
-        trace = trace.tb_next
+    place: str = ""
+    link: BaseException | None = error
+    while link is not None:
+        trace = link.__traceback__
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            if "/data_modules/" in code.co_filename or "/medlit/" in code.co_filename:
+                place = f"{Path(code.co_filename).name}:{code.co_name}"
+            trace = trace.tb_next
+        link = link.__cause__
     return place
 
 
@@ -150,9 +152,15 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
+def reset_peak() -> None:
+    """Forget what the process needed to start."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory() -> int:
-    """Most resident memory so far, bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Most resident memory since then, bytes."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def _first_line(text: bytes) -> str:

@@ -111,7 +111,7 @@ def _as_frame(data: bytes, random: Random) -> bytes | None:
         if not frame.columns:
             return None
         name = random.choice(frame.columns)
-        match random.randrange(7):
+        match random.randrange(11):
             case 0:
                 frame = frame.drop(name)
             case 1:

@@ -3,7 +3,7 @@
 import socket
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +209,32 @@ def read_file(path: Path, *, mmap: bool = False) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict):
         raise CheckpointMismatchError(f"{path}: holds a {type(content).__name__}, not a dictionary of tensors")
+    if not all(map(is_whole, _tensors_in(content))):
+        raise CheckpointMismatchError(
+            f"{path}: holds a tensor without its values: sparse, quantised, on the meta device, or larger than what is "
+            "stored of it"
+        )
     return content
+
+
+def is_whole(tensor: Tensor) -> bool:
+    """Whether a tensor has all its values in memory; a few bytes can claim to be a tensor of any size."""
+    if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+def _tensors_in(content: Any) -> Iterator[Tensor]:
+    """All tensors in nested dictionaries and lists, which may hold themselves."""
+    seen: set[int] = set()
+    left = [content]
+    while left:
+        value = left.pop()
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (dict, list, tuple, set)) and id(value) not in seen:
+            seen.add(id(value))
+            left += value.values() if isinstance(value, dict) else value
 
 
 def stated_info(path: Path) -> dict[str, Any]:

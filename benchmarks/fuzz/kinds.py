@@ -1,0 +1,41 @@
+"""The kinds of files that are fuzzed, by name."""
+
+import importlib
+from pathlib import Path
+
+from benchmarks.fuzz.target import Target
+
+KINDS = {
+    "dicom": "mammograms: DICOM of all transfer syntaxes, PNG, JPEG",
+    "npy": "volumes",
+    "tables": "CSV tables and text lists of every set, a table of one's own",
+    "parquet": "a table of one's own, the manifest of a prepared folder",
+    "config": "YAML: configurations, recipes, templates of captions",
+    "fit": "YAML as medlit fit parses it",
+    "checkpoints": "checkpoints, exported and foundation weights, the released code's",
+    "predictions": "prediction tables, figures, manifests, records of recipes",
+}
+"""With what they are; each is a module here."""
+
+SHARES = {
+    "dicom": 20_000,
+    "npy": 60_000,
+    "tables": 60_000,
+    "parquet": 25_000,
+    "config": 30_000,
+    "fit": 2_000,
+    "checkpoints": 13_000,
+    "predictions": 12_000,
+}
+"""Inputs of a whole campaign."""
+
+
+def make(kind: str, folder: Path) -> Target:
+    """The target of a kind.
+
+    Args:
+        kind: Of ``KINDS``.
+        folder: An empty one, to write inputs to.
+    """
+    target: Target = importlib.import_module(f"benchmarks.fuzz.{kind}").make(folder)
+    return target
