@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_modules.errors import DatasetNotFoundError, TableError, UnreadableFileError, nearest
+from data_modules.first_reading import refusal
 from data_modules.panics import unprinted_panics
 from data_modules.table import Table
 
@@ -40,6 +41,9 @@ def read_parquet(
     path = root / file
     if not path.is_file():
         raise DatasetNotFoundError(f"no {file} below {root}; copy it from {source}")
+    reason = refusal(path, columns=[*needed, *optional], max_rows=MAX_ROWS)
+    if reason is not None:
+        raise TableError(f"{path}: no Parquet table ({reason}); copy it anew from {source}")
     try:
         with unprinted_panics():
             lazy = pl.scan_parquet(path, glob=False)

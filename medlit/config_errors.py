@@ -101,7 +101,7 @@ class _Grammar:
             return None
         try:
             module = importlib.import_module(module_name)
-        except ImportError as error:
+        except (ImportError, TypeError, ValueError) as error:  # the last two: '..x' and '.x' are no modules' names
             return setting.complaint_of_value(f"cannot import '{setting.value}': {error}")
         if hasattr(module, name):
             return None

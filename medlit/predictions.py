@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_modules.first_reading import refusal
 from data_modules.panics import unprinted_panics
+from data_modules.parquet import MAX_ROWS
 from medlit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ def read_predictions(path: Path) -> "DataFrame":
     import polars as pl
 
     again = "test the run anew: medlit test --config <run folder>/config.yaml"
+    reason = refusal(path, columns=None, max_rows=MAX_ROWS)
+    if reason is not None:
+        raise ConfigurationError(f"{path}: not as a test writes it ({reason}); {again}")
     try:
         with unprinted_panics():
             names = pl.read_parquet_schema(path)

@@ -158,9 +158,17 @@ def reset_peak() -> None:
 
 
 def peak_memory() -> int:
-    """Most resident memory since then, bytes."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    """Most resident memory since then, of this process or of one that it started, bytes."""
+    started = Path("/proc/self/task", str(os.getpid()), "children").read_text().split()
+    return max(map(_peak, ("self", *started)))
+
+
+def _peak(process: str) -> int:
+    try:
+        status = Path("/proc", process, "status").read_text()
+    except OSError:  # it has ended
+        return 0
+    return int((status.partition("VmHWM:")[2].split() or ["0"])[0]) * 1024
 
 
 def _first_line(text: bytes) -> str:

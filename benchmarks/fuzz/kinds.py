@@ -9,23 +9,23 @@ KINDS = {
     "dicom": "mammograms: DICOM of all transfer syntaxes, PNG, JPEG",
     "npy": "volumes",
     "tables": "CSV tables and text lists of every set, a table of one's own",
-    "parquet": "a table of one's own, the manifest of a prepared folder",
+    "parquet": "a table of one's own, in many types",
     "config": "YAML: configurations, recipes, templates of captions",
     "fit": "YAML as medlit fit parses it",
     "checkpoints": "checkpoints, exported and foundation weights, the released code's",
-    "predictions": "prediction tables, figures, manifests, records of recipes",
+    "predictions": "prediction tables, figures, manifests, records of recipes, the manifest of a prepared set",
 }
 """With what they are; each is a module here."""
 
 SHARES = {
     "dicom": 20_000,
-    "npy": 60_000,
+    "npy": 100_000,
     "tables": 60_000,
-    "parquet": 25_000,
-    "config": 30_000,
-    "fit": 2_000,
-    "checkpoints": 13_000,
-    "predictions": 12_000,
+    "parquet": 22_000,
+    "config": 10_000,
+    "fit": 1_000,
+    "checkpoints": 5_000,
+    "predictions": 4_000,
 }
 """Inputs of a whole campaign."""
 

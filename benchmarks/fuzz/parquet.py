@@ -1,20 +1,20 @@
-"""Parquet tables: a table of one's own, and the manifest of a prepared folder."""
+"""Parquet tables: a table of one's own, in many types."""
 
 import io
 from functools import partial
 from pathlib import Path
 from random import Random
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from benchmarks.fuzz.changes import NUMBERS, WORDS, change_bytes
 from benchmarks.fuzz.tables import read_own
 from benchmarks.fuzz.target import Part, Target, mutate_part, part_opens, read_part, seeds_of
 from benchmarks.fuzz.trees import table
-from data_modules.panics import unprinted_panics
+from data_modules.first_reading import refusal
 
 READERS = (
     "data_modules/parquet.py", "data_modules/tabular/rows.py", "data_modules/tabular/classes.py", "data_modules/variables.py",
-    "data_modules/mammography/prepared.py",
 )  # fmt: skip
 TAIL = 8
 """Behind the footer: its length and the letters PAR1."""
@@ -26,15 +26,10 @@ def make(folder: Path) -> Target:
     Args:
         folder: To write inputs to.
     """
-    from data_modules.mammography.prepared import MANIFEST, read_manifest
-
     own = folder / "own"
     own.mkdir()
-    (own / MANIFEST).parent.mkdir(parents=True, exist_ok=True)
     reads = partial(read_own, own, "table.parquet")
     parts = [Part(own / "table.parquet", content, reads, opens) for content in tables()]
-    manifest = partial(read_manifest, own)
-    parts += [Part(own / MANIFEST, content, manifest, opens) for content in (manifest_seed(), manifest_seed(rows=0))]
     return Target(READERS, seeds_of(parts), partial(part_opens, parts), partial(read_part, parts), mutate_part(mutate))
 
 
@@ -55,18 +50,6 @@ def tables() -> list[bytes]:
     ]
 
 
-def manifest_seed(*, rows: int = 3) -> bytes:
-    """A manifest as prepare writes it."""
-    import polars as pl
-
-    from data_modules.mammography.prepare.manifest import COLUMNS
-
-    values: dict[str, Any] = {
-        name: [f"images/{row}.png" if kind == pl.String else None for row in range(rows)] for name, kind in COLUMNS.items()
-    }
-    return written(pl.DataFrame(values, schema=COLUMNS), compression="uncompressed")
-
-
 def written(frame: Any, **options: Any) -> bytes:
     """A table's file."""
     stream = io.BytesIO()
@@ -75,17 +58,11 @@ def written(frame: Any, **options: Any) -> bytes:
 
 
 def opens(data: bytes) -> bool:
-    """Whether its schema can be read."""
-    import polars as pl
-
-    try:
-        with unprinted_panics():
-            pl.read_parquet_schema(io.BytesIO(data))
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # a panic is no Exception
-        return False
-    return True
+    """Whether its schema and its number of rows can be read."""
+    with NamedTemporaryFile(suffix=".parquet") as file:
+        file.write(data)
+        file.flush()
+        return refusal(Path(file.name), columns=[], max_rows=1 << 62) is None
 
 
 def mutate(data: bytes, random: Random) -> bytes:
@@ -106,9 +83,8 @@ def _as_frame(data: bytes, random: Random) -> bytes | None:
     import polars as pl
 
     try:
-        with unprinted_panics():
-            frame = pl.read_parquet(io.BytesIO(data))
-        if not frame.columns:
+        frame = _read(data)
+        if frame is None or not frame.columns:
             return None
         name = random.choice(frame.columns)
         match random.randrange(11):
@@ -136,6 +112,18 @@ def _as_frame(data: bytes, random: Random) -> bytes | None:
         raise
     except BaseException:  # what cannot be read or cast is not mutated in this way; a panic is no Exception
         return None
+
+
+def _read(data: bytes) -> Any:
+    """The table, or None: some end the process that reads them."""
+    import polars as pl
+
+    with NamedTemporaryFile(suffix=".parquet") as file:
+        file.write(data)
+        file.flush()
+        if refusal(Path(file.name), columns=None, max_rows=1000) is not None:
+            return None
+        return pl.read_parquet(file.name)
 
 
 def odd_column(random: Random) -> Any:

@@ -1,5 +1,6 @@
 """What runs leave for tables: predictions, figures, manifests, records, damaged by whomever."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +20,7 @@ from medlit.run_folder import FIGURES, MANIFEST
 
 READERS = (
     "medlit/predictions.py", "medlit/recipes/results.py", "medlit/recipes/protocol_rows.py", "medlit/recipes/plan.py",
-    "medlit/commands/demo.py",
+    "medlit/commands/demo.py", "data_modules/mammography/prepared.py",
 )  # fmt: skip
 STAGES = """name: small
 seeds: [0]
@@ -38,7 +39,8 @@ def make(folder: Path) -> Target:
     Args:
         folder: To write runs to.
     """
-    parts = [*_recipe(folder, several=False), *_recipe(folder, several=True), *_protocol(folder), *_demo(folder / "demo")]
+    recipes = [part for several in (False, True) for part in _recipe(folder, several=several)]
+    parts = [*recipes, *_protocol(folder), *_demo(folder / "demo"), *_prepared(folder / "prepared")]
     return Target(READERS, seeds_of(parts), partial(part_opens, parts), partial(read_part, parts), mutate)
 
 
@@ -138,3 +140,28 @@ def _demo(folder: Path) -> list[Part]:
         run.folder.mkdir(parents=True)
         rows(range(8), several=False).write_parquet(run.predictions, compression="uncompressed")
     return [_part(run.predictions, partial(demo.compare, folder)) for run in runs[1:]]
+
+
+def _prepared(root: Path) -> list[Part]:
+    """What preparing a set leaves: its settings, and a row for each image."""
+    import polars as pl
+
+    from data_modules.mammography.prepare.manifest import COLUMNS
+    from data_modules.mammography.prepare.settings import PreparationSettings
+    from data_modules.mammography.prepared import DESCRIPTION, MANIFEST, open_prepared
+
+    settings = PreparationSettings()
+    (root / MANIFEST).parent.mkdir(parents=True, exist_ok=True)
+    said = {"set": "rsna_mammo", "settings": dataclasses.asdict(settings), "hash": settings.hash, "state": "finished"}
+    (root / DESCRIPTION).write_text(json.dumps(said))
+    cells: dict[str, Any] = {
+        name: [f"images/{row}.png" if kind == pl.String else None for row in range(3)] for name, kind in COLUMNS.items()
+    }
+    pl.DataFrame(cells, schema=COLUMNS).write_parquet(root / MANIFEST, compression="uncompressed")
+
+    def read() -> object:
+        """As the DataModules of mammograms do."""
+        prepared = open_prepared(root, name="rsna_mammo", settings=settings)
+        return prepared.readable(), prepared.failed
+
+    return [_part(root / name, read) for name in (DESCRIPTION, MANIFEST)]

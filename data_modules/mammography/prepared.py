@@ -17,8 +17,10 @@ from data_modules.errors import (
     TableError,
     UnreadableFileError,
 )
-from data_modules.panics import unprinted_panics
+from data_modules.first_reading import refusal
 from data_modules.mammography.prepare.settings import PreparationSettings, differences
+from data_modules.panics import unprinted_panics
+from data_modules.parquet import MAX_ROWS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -161,6 +163,10 @@ def read_manifest(root: Path) -> "pl.DataFrame":
     path = root / MANIFEST
     if not path.is_file():
         raise DatasetNotFoundError(f"no {MANIFEST} below {root}; prepare the set again")
+    again = "remove it and prepare the set again"
+    reason = refusal(path, columns=list(COLUMNS), max_rows=MAX_ROWS)
+    if reason is not None:
+        raise TableError(f"{path}: not as prepare writes it ({reason}); {again}")
     try:
         with unprinted_panics():
             frame = pl.read_parquet(path, glob=False, columns=list(COLUMNS)).cast(COLUMNS)
@@ -168,7 +174,7 @@ def read_manifest(root: Path) -> "pl.DataFrame":
         raise UnreadableFileError(f"{path}: cannot be read ({error}); check its permissions") from error
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         reason = " ".join(str(error).split())[:200]
-        raise TableError(f"{path}: not as prepare writes it ({reason}); remove it and prepare the set again") from error
+        raise TableError(f"{path}: not as prepare writes it ({reason}); {again}") from error
     strange = frame.filter(
         pl.col("output").str.contains(r"(^|/)\.\.(/|$)") | ~pl.col("output").str.starts_with(f"{IMAGES}/")
     )
