@@ -20,12 +20,14 @@ with atheris.instrument_imports(include=["data_modules", "medlit"]):
     import medlit.cli  # noqa: F401  (all that the kinds import is instrumented with them)
 
     from benchmarks.fuzz import kinds
-    from benchmarks.fuzz.judge import MAX_BYTES, MAX_SECONDS, Tally, judge, limit_memory, reset_peak
+    from benchmarks.fuzz.judge import MAX_BYTES, Tally, judge, limit_memory, reset_peak
 
 TALLY = "tally.json"
 EVERY = 200
 """Inputs after which what was counted is written: what a crash may lose."""
 MAX_LENGTH = 1 << 18
+STUCK = 60
+"""Seconds by the clock on the wall after which an input is given up; how long one computes is judged when it ends."""
 BACK_TO_VALID = 0.8
 """How often an input that does not pass its header is replaced by a valid file before it is changed."""
 
@@ -48,7 +50,7 @@ def main() -> None:
         limit_memory()
         atheris.Setup(
             [
-                sys.argv[0], f"-seed={options.seed}", f"-timeout={MAX_SECONDS:g}", f"-rss_limit_mb={_resident(MAX_BYTES)}",
+                sys.argv[0], f"-seed={options.seed}", f"-timeout={STUCK}", f"-rss_limit_mb={_resident(MAX_BYTES)}",
                 f"-max_len={MAX_LENGTH}", "-len_control=0", f"-artifact_prefix={options.out}/", "-verbosity=0", str(corpus),
             ],
             fuzzer.one_input,
