@@ -1,5 +1,6 @@
 """Checkpoints and weights: medlit's own, MaMA's, exported ones, foundation weights, those of the released code."""
 
+import argparse
 import io
 import json
 import zipfile
@@ -58,7 +59,8 @@ def opens(path: Path, data: bytes) -> bool:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 return bool(list(file.keys()))
-        return isinstance(torch.load(io.BytesIO(data), map_location="meta", weights_only=True), dict)
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return isinstance(torch.load(io.BytesIO(data), map_location="meta", weights_only=True), dict)
     except Exception:  # the readers have a dozen for a broken file
         return False
 
@@ -79,19 +81,13 @@ def _as_values(content: bytes, random: Random) -> bytes | None:
     import torch
 
     try:
-        with torch.serialization.safe_globals([_namespace()]):
+        with torch.serialization.safe_globals([argparse.Namespace]):
             values = torch.load(io.BytesIO(content), weights_only=True)
         stream = io.BytesIO()
         torch.save(change_values(values, random), stream)
     except Exception:  # what cannot be read or written is not mutated in this way
         return None
     return stream.getvalue()
-
-
-def _namespace() -> type:
-    import argparse
-
-    return argparse.Namespace
 
 
 def change_values(values: Any, random: Random) -> Any:

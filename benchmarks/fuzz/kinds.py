@@ -19,13 +19,13 @@ KINDS = {
 
 SHARES = {
     "dicom": 20_000,
-    "npy": 100_000,
-    "tables": 60_000,
-    "parquet": 22_000,
-    "config": 10_000,
-    "fit": 1_000,
-    "checkpoints": 5_000,
-    "predictions": 4_000,
+    "npy": 140_000,
+    "tables": 36_000,
+    "parquet": 12_000,
+    "config": 6_000,
+    "fit": 600,
+    "checkpoints": 4_000,
+    "predictions": 2_400,
 }
 """Inputs of a whole campaign."""
 

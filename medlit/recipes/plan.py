@@ -172,9 +172,10 @@ def _best(job: Job) -> str:
 def _digest(config: str, *, where: str) -> str:
     try:
         return hashlib.sha256(Path(config).read_bytes()).hexdigest()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter for a zero byte in its name
+        reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(
-            f"{where}: configuration file {config} cannot be read below {Path.cwd()} ({error.strerror})"
+            f"{where}: configuration file {config} cannot be read below {Path.cwd()} ({reason})"
         ) from error
 
 

@@ -115,6 +115,15 @@ def test_a_recipe_without_end_or_with_lists_for_names_is_refused(tmp_path, chang
     assert said in refusal(ConfigurationError, read_recipe, path)
 
 
+def test_a_zero_byte_in_the_name_of_a_configuration_is_refused(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text('{name: x, seeds: [0], stages: {a: {configs: ["x\\0.yaml"]}}}')
+    said = refusal(ConfigurationError, lambda: plan(read_recipe(path), tmp_path / "out"))
+    assert r"configuration file x\x00.yaml cannot be read" in said
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        read_settings(["--config", "x\0.yaml"])
+
+
 def test_a_template_of_captions_with_a_date_that_is_none_is_refused(tmp_path):
     path = tmp_path / "t.yaml"
     path.write_text("natural: 2001-99-99")
