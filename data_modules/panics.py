@@ -9,7 +9,7 @@ from tempfile import TemporaryFile
 
 @contextmanager
 def unprinted_panics() -> Iterator[None]:
-    """Keep what is printed of an error off the screen: the error itself tells. What is printed without one is passed on.
+    """Keep what is printed of an error off the screen, for the error tells; what is printed without one is passed on.
 
     Rust writes to the descriptor of standard error, from threads of its own; nothing in Python can stop it there.
     """

@@ -63,7 +63,7 @@ def _check_header(file: BinaryIO, size: int) -> tuple[tuple[int, int, int], bool
         raise ValueError("an array of Python objects, which only unpickling could read; that is never done")
     if dtype != np.uint8:
         raise ValueError(f"values are {dtype}, not uint8 (0 to 255); a converted or scaled copy cannot be used")
-    if len(shape) != 3:
+    if len(shape) != 3 or any(type(size) is not int for size in shape):  # numpy lets True be a number
         raise ValueError(f"shape {shape}: not slices x height x width")
     if min(shape) < 1:
         raise ValueError(f"shape {shape}: no slice or no pixel in it")

@@ -133,8 +133,9 @@ def check_info(
     here = foundation_fingerprint(model)
     if foundation["fingerprint"] != here:
         raise CheckpointMismatchError(
-            f"{source}: trained on other foundation weights ({foundation['name']}, {str(foundation['fingerprint'])[:12]}) "
-            f"than loaded here ({model.backbone_name}, {here[:12]}); give the same backbone, weights and img_size"
+            f"{source}: trained on other foundation weights ({foundation['name']}, "
+            f"{str(foundation['fingerprint'])[:12]}) than loaded here ({model.backbone_name}, {here[:12]}); give the "
+            "same backbone, weights and img_size"
         )
     trained: dict[str, Any] = {**ONCE_FIXED, **info, **settings}
     ours = {

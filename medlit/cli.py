@@ -155,7 +155,7 @@ def one_line(error: BaseException) -> str:
         name, colon, said = last.partition(": ")
         text = said if colon and name.rpartition(".")[2].isidentifier() else last
     text = " ".join(text.split()) or type(error).__name__
-    text = text if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE - 4]} ..."
+    text = text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE - 4]} ..."
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 

@@ -66,7 +66,9 @@ def same_columns(tables: Mapping[Path, "DataFrame"]) -> None:
     for path, table in others:
         if set(table.columns) != set(expected.columns):
             odd = sorted(set(table.columns) ^ set(expected.columns))[0]
-            raise ConfigurationError(f"{path}: {odd!r} is not in both, it and {first}; their classes have to be the same")
+            raise ConfigurationError(
+                f"{path}: {odd!r} is not in both, it and {first}; their classes have to be the same"
+            )
 
 
 def figures_of(logits: "Tensor", labels: "Tensor", *, source: Path) -> dict[str, float]:

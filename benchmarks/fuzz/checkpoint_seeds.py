@@ -25,7 +25,12 @@ from medlit.peft import MoRConfig
 from medlit.resume import KEY, check_global_batch, check_settings, find_newest, is_trained
 
 SIZES = {"depth": 1, "embed_dim": 16, "num_heads": 2}
-BACKBONE: dict[str, Any] = {"backbone": "vit_tiny_patch16_224", "pretrained": False, "model_args": SIZES, "img_size": 16}
+BACKBONE: dict[str, Any] = {
+    "backbone": "vit_tiny_patch16_224",
+    "pretrained": False,
+    "model_args": SIZES,
+    "img_size": 16,
+}
 CLASSES = ["a", "b", "c"]
 CUT = {"name": "derm7pt", "split_seed": 0, "num_folds": None, "fold": None}
 
@@ -60,14 +65,19 @@ class SavedFiles:
 
     def early_intervention(self) -> bytes:
         """A checkpoint of a training, with what Lightning keeps in it."""
-        info = checkpoint_info(self.fused, class_names=CLASSES, folds={"num_folds": 3, "fold": 0, "split_seed": 0}, cut=CUT)
+        info = checkpoint_info(
+            self.fused, class_names=CLASSES, folds={"num_folds": 3, "fold": 0, "split_seed": 0}, cut=CUT
+        )
         stopping = {"wait_count": 1, "stopped_epoch": 0, "best_score": torch.tensor(0.5), "patience": 3}
         more = {
-            "epoch": 1, "global_step": 5, "pytorch-lightning_version": "2.6.6", "loops": {"fit_loop": {"state_dict": {}}},
+            "epoch": 1,
+            "global_step": 5,
+            "pytorch-lightning_version": "2.6.6",
+            "loops": {"fit_loop": {"state_dict": {}}},
             "callbacks": {"EarlyStopping{'monitor': 'val/map'}": stopping},
             "optimizer_states": [{"state": {0: {"momentum_buffer": torch.zeros(2)}}, "param_groups": [{"lr": 0.1}]}],
             KEY: {"settings": {"model.init_args.prior": "0" * 16}, "global_batch": 8},
-        }  # fmt: skip
+        }
         return _saved({"state_dict": _prefixed(trainable_state(self.fused)), "medlit": info, **more})
 
     def unimodal(self) -> bytes:
@@ -179,17 +189,28 @@ def _prefixed(state: dict[str, Any]) -> dict[str, Any]:
 def _released(width: int = 16, classes: int = 3) -> dict[str, torch.Tensor]:
     block, hidden = "backbone.blocks.0", 4 * width
     shapes: dict[str, tuple[int, ...]] = {
-        "backbone.cls_token": (1, 1, width), "backbone.pos_embed": (1, 5, width), "backbone.mask_token": (1, width),
-        "backbone.patch_embed.proj.weight": (width, 3, 14, 14), "backbone.patch_embed.proj.bias": (width,),
-        "backbone.norm.weight": (width,), "backbone.norm.bias": (width,),
-        f"{block}.attn.qkv.weight": (3 * width, width), f"{block}.attn.qkv.bias": (3 * width,),
-        f"{block}.attn.proj.weight": (width, width), f"{block}.attn.proj.bias": (width,),
-        f"{block}.ls1.gamma": (width,), f"{block}.ls2.gamma": (width,),
-        f"{block}.mlp.fc1.linear.weight": (hidden, width), f"{block}.mlp.fc1.linear.bias": (hidden,),
-        f"{block}.mlp.fc2.weight": (width, hidden), f"{block}.mlp.fc2.bias": (width,),
-        f"{block}.mlp.fc1.route.weight": (3, width), f"{block}.mlp.fc1.route.bias": (3,),
-        "fc.weight": (classes, width), "fc.bias": (classes,),
-    }  # fmt: skip
+        "backbone.cls_token": (1, 1, width),
+        "backbone.pos_embed": (1, 5, width),
+        "backbone.mask_token": (1, width),
+        "backbone.patch_embed.proj.weight": (width, 3, 14, 14),
+        "backbone.patch_embed.proj.bias": (width,),
+        "backbone.norm.weight": (width,),
+        "backbone.norm.bias": (width,),
+        f"{block}.attn.qkv.weight": (3 * width, width),
+        f"{block}.attn.qkv.bias": (3 * width,),
+        f"{block}.attn.proj.weight": (width, width),
+        f"{block}.attn.proj.bias": (width,),
+        f"{block}.ls1.gamma": (width,),
+        f"{block}.ls2.gamma": (width,),
+        f"{block}.mlp.fc1.linear.weight": (hidden, width),
+        f"{block}.mlp.fc1.linear.bias": (hidden,),
+        f"{block}.mlp.fc2.weight": (width, hidden),
+        f"{block}.mlp.fc2.bias": (width,),
+        f"{block}.mlp.fc1.route.weight": (3, width),
+        f"{block}.mlp.fc1.route.bias": (3,),
+        "fc.weight": (classes, width),
+        "fc.bias": (classes,),
+    }
     shapes |= {f"{block}.norm{n}.{kind}": (width,) for n in (1, 2) for kind in ("weight", "bias")}
     shapes |= {f"{block}.mlp.fc1.lora_as.{k}.weight": (k + 1, width) for k in (0, 1)}
     shapes |= {f"{block}.mlp.fc1.lora_bs.{k}.weight": (hidden, k + 1) for k in (0, 1)}

@@ -15,10 +15,18 @@ from benchmarks.fuzz.checkpoint_seeds import SavedFiles
 from benchmarks.fuzz.target import Part, Target, part_opens, read_part, seeds_of
 
 READERS = (
-    "medlit/checkpoint.py", "medlit/mama_checkpoint.py", "medlit/checkpoint_io.py", "medlit/seal.py", "medlit/resume.py",
-    "medlit/models/weights.py", "medlit/models/lineage.py", "medlit/interop/released.py", "medlit/interop/foundation.py",
-    "medlit/interop/mor.py", "medlit/interop/early_intervention.py",
-)  # fmt: skip
+    "medlit/checkpoint.py",
+    "medlit/mama_checkpoint.py",
+    "medlit/checkpoint_io.py",
+    "medlit/seal.py",
+    "medlit/resume.py",
+    "medlit/models/weights.py",
+    "medlit/models/lineage.py",
+    "medlit/interop/released.py",
+    "medlit/interop/foundation.py",
+    "medlit/interop/mor.py",
+    "medlit/interop/early_intervention.py",
+)
 HEADER = 8
 """Bytes of a safetensors file that say how long its header is."""
 
@@ -95,12 +103,23 @@ def change_values(values: Any, random: Random) -> Any:
     import torch
 
     if isinstance(values, torch.Tensor):
-        return random.choice((
-            lambda: values[:1] if values.ndim else values, lambda: values.unsqueeze(0), lambda: values.to(torch.float16),
-            lambda: values.flatten(), lambda: values.to_sparse(), lambda: values * float("nan"), lambda: values.to(torch.int64),
-            lambda: torch.empty(0), lambda: torch.empty(values.shape, device="meta"), lambda: values.t() if values.ndim == 2 else values,
-            lambda: torch.zeros(1).expand(1 << 20), lambda: values.to(torch.complex64), lambda: 3,
-        ))()  # fmt: skip
+        return random.choice(
+            (
+                lambda: values[:1] if values.ndim else values,
+                lambda: values.unsqueeze(0),
+                lambda: values.to(torch.float16),
+                values.flatten,
+                values.to_sparse,
+                lambda: values * float("nan"),
+                lambda: values.to(torch.int64),
+                lambda: torch.empty(0),
+                lambda: torch.empty(values.shape, device="meta"),
+                lambda: values.t() if values.ndim == 2 else values,
+                lambda: torch.zeros(1).expand(1 << 20),
+                lambda: values.to(torch.complex64),
+                lambda: 3,
+            )
+        )()
     if isinstance(values, dict) and values:
         key = random.choice(list(values))
         if random.random() < 0.75:
@@ -108,7 +127,9 @@ def change_values(values: Any, random: Random) -> Any:
         if any(isinstance(value, torch.Tensor) for value in values.values()):
             other = random.choice(list(values))
             made = {name: value for name, value in values.items() if name != key}
-            return random.choice((made, {**made, f"{key}x": values[key]}, {**values, key: values[other]}, {**made, 3: values[key]}))
+            return random.choice(
+                (made, {**made, f"{key}x": values[key]}, {**values, key: values[other]}, {**made, 3: values[key]})
+            )
     return change_tree(values, random)
 
 

@@ -1,4 +1,4 @@
-"""YAML: configurations of ``medlit fit``, recipes, templates of captions; here as they are first read, in ``fit`` as they are parsed."""
+"""YAML as it is first read: configurations of ``medlit fit``, recipes, templates of captions; ``fit`` parses it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,9 +20,13 @@ from medlit.recipes.published import read_published
 from medlit.recipes.recipe import read_recipe
 
 READERS = (
-    "medlit/config_source.py", "medlit/recipes/reader.py", "medlit/recipes/recipe.py", "medlit/recipes/protocol.py",
-    "medlit/recipes/plan.py", "data_modules/mammography/captions/template.py",
-)  # fmt: skip
+    "medlit/config_source.py",
+    "medlit/recipes/reader.py",
+    "medlit/recipes/recipe.py",
+    "medlit/recipes/protocol.py",
+    "medlit/recipes/plan.py",
+    "data_modules/mammography/captions/template.py",
+)
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
@@ -32,7 +36,11 @@ def make(folder: Path) -> Target:
     Args:
         folder: To write inputs to.
     """
-    shipped = [EXPERIMENTS / "ei_derm7pt.yaml", EXPERIMENTS / "overlays" / "tiny.yaml", EXPERIMENTS / "overlays" / "clip.yaml"]
+    shipped = [
+        EXPERIMENTS / "ei_derm7pt.yaml",
+        EXPERIMENTS / "overlays" / "tiny.yaml",
+        EXPERIMENTS / "overlays" / "clip.yaml",
+    ]
     recipe = EXPERIMENTS / "recipes" / "ei_derm7pt.yaml"
     readers: list[tuple[bytes, Callable[[Path], object]]] = [
         *((file.read_bytes(), read_config) for file in shipped),
@@ -44,7 +52,8 @@ def make(folder: Path) -> Target:
     ]
     paths = [folder / f"{number}.yaml" for number in range(len(readers))]
     parts = [
-        Part(path, _plain(content), partial(read, path), opens) for path, (content, read) in zip(paths, readers, strict=True)
+        Part(path, _plain(content), partial(read, path), opens)
+        for path, (content, read) in zip(paths, readers, strict=True)
     ]
     return Target(READERS, seeds_of(parts), partial(part_opens, parts), partial(read_part, parts), mutate_part(mutate))
 
@@ -60,7 +69,10 @@ num_folds: 3
 set: {data.init_args.img_size: 32}
 stages:
   first: {configs: [experiments/overlays/tiny.yaml], variants: {a: {set: {trainer.max_epochs: 2}}, b: {seeds: [0]}}}
-  second: {configs: [experiments/overlays/tiny.yaml], init_from: {clinic: first/a}, weights_from: {model.init_args.checkpoint: first/b}}
+  second:
+    configs: [experiments/overlays/tiny.yaml]
+    init_from: {clinic: first/a}
+    weights_from: {model.init_args.checkpoint: first/b}
   last: {configs: [experiments/overlays/tiny.yaml], seed_also: [data.init_args.fraction_seed], test: true, alone: false}
 compare: {mean: [first/a, second], last: last}
 published: derm7pt_dinov2_b
@@ -76,7 +88,10 @@ seeds: [0]
 stages:
   probe: {configs: [experiments/overlays/tiny.yaml], variants: {a: {set: {data.init_args.label_fraction: 0.1}}, b: {}}}
 protocol:
-  - {set: EMBED, target: density, case: image, rows: {probe: {stage: probe, head: knn, labels: 10 %}, one: {stage: probe/b}}}
+  - set: EMBED
+    target: density
+    case: image
+    rows: {probe: {stage: probe, head: knn, labels: 10 %}, one: {stage: probe/b}}
 """
 
 
@@ -128,18 +143,48 @@ def _as_tree(text: str, random: Random) -> bytes | None:
     for _ in range(random.choice((1, 1, 2, 3))):
         tree = change_tree(tree, random)
     flow = random.choice((None, False))
-    return yaml.dump(tree, Dumper=CDumper, sort_keys=False, default_flow_style=flow, allow_unicode=True).encode("utf-8", errors="replace")
+    return yaml.dump(tree, Dumper=CDumper, sort_keys=False, default_flow_style=flow, allow_unicode=True).encode(
+        "utf-8", errors="replace"
+    )
 
 
 def _odd(text: str, random: Random) -> str:
     """What YAML also allows: anchors, aliases, merges, tags, several documents, depth, keys that are lists."""
     lines = text.split("\n")
-    odd = random.choice((
-        "a: &a {b: 1}\nc: {<<: *a}", "a: &a [*a]", "a: &a\n  b: *a", "? [1, 2]\n: x", "? {a: b}\n: x", "--- \n...\n---",
-        "!!set {a, b}", "a: !!binary aGFsbG8=", "a: 2001-01-01", "a: 2001-99-99", "a: !!timestamp x", "a: 1:60:60",
-        "a: 0b12", "a: 0o9", "a: .nan", "a: !!float x", "a: !!int '1_'", "a: !!python/name:os.system", "a: " + "[" * random.choice((10, 200, 2000)),
-        "a: " + "{a: " * random.choice((10, 200)), "null: 1", "1: 1", "true: false", "1.5: x", "a: |\n  text\n", "%YAML 9.9", "\t- x", "a: 'b",
-        "<<: 1", "a: {<<: [1]}", f"a: {random.choice(WORDS)}",
-    ))  # fmt: skip
+    odd = random.choice(
+        (
+            "a: &a {b: 1}\nc: {<<: *a}",
+            "a: &a [*a]",
+            "a: &a\n  b: *a",
+            "? [1, 2]\n: x",
+            "? {a: b}\n: x",
+            "--- \n...\n---",
+            "!!set {a, b}",
+            "a: !!binary aGFsbG8=",
+            "a: 2001-01-01",
+            "a: 2001-99-99",
+            "a: !!timestamp x",
+            "a: 1:60:60",
+            "a: 0b12",
+            "a: 0o9",
+            "a: .nan",
+            "a: !!float x",
+            "a: !!int '1_'",
+            "a: !!python/name:os.system",
+            "a: " + "[" * random.choice((10, 200, 2000)),
+            "a: " + "{a: " * random.choice((10, 200)),
+            "null: 1",
+            "1: 1",
+            "true: false",
+            "1.5: x",
+            "a: |\n  text\n",
+            "%YAML 9.9",
+            "\t- x",
+            "a: 'b",
+            "<<: 1",
+            "a: {<<: [1]}",
+            f"a: {random.choice(WORDS)}",
+        )
+    )
     at = random.randint(0, len(lines))
     return "\n".join([*lines[:at], odd, *lines[at:]])

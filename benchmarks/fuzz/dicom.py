@@ -20,9 +20,19 @@ from data_modules.mammography.dicom.picture import format_of
 READERS = tuple(
     f"data_modules/mammography/dicom/{name}.py"
     for name in (
-        "attributes", "codestream", "crop", "decode", "develop", "grayscale", "header", "orient", "picture", "reader", "tone",
+        "attributes",
+        "codestream",
+        "crop",
+        "decode",
+        "develop",
+        "grayscale",
+        "header",
+        "orient",
+        "picture",
+        "reader",
+        "tone",
     )
-)  # fmt: skip
+)
 LONG = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV")
 """Kinds of values whose length takes four bytes (PS3.5, 7.1.2)."""
 KINDS = (*LONG, b"US", b"SS", b"UL", b"SL", b"FD", b"FL", b"DS", b"IS", b"CS", b"LO", b"UI", b"DA", b"PN", b"AT", b"ZZ")
@@ -85,7 +95,9 @@ def mutate(data: bytes, random: Random) -> bytes:
     draw = random.random()
     if pixels is not None and draw < 0.4:
         # The stream's own header is at the beginning: sizes, bits, tables.
-        start = pixels.value if random.random() < 0.5 else random.randrange(pixels.value, max(pixels.end, pixels.value + 1))
+        start = (
+            pixels.value if random.random() < 0.5 else random.randrange(pixels.value, max(pixels.end, pixels.value + 1))
+        )
         if random.random() < 0.4:
             near = data[: start + 200]
             return free + change_bytes(near, random, start=start)[1:] + data[start + 200 :]

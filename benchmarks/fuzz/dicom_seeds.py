@@ -40,10 +40,10 @@ def look_alikes(folder: Path) -> list[bytes]:
 def other_encodings(folder: Path) -> list[bytes]:
     """8 and 16 bits, signed, big endian, deflated, lossy, JPEG-LS, tables, functional groups."""
     from pydicom.uid import (
+        JPEG2000,
         DeflatedExplicitVRLittleEndian,
         ExplicitVRBigEndian,
         ExplicitVRLittleEndian,
-        JPEG2000,
         JPEGBaseline8Bit,
         JPEGLSLossless,
         RLELossless,

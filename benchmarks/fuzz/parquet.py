@@ -14,8 +14,11 @@ from benchmarks.fuzz.trees import table
 from data_modules.first_reading import refusal
 
 READERS = (
-    "data_modules/parquet.py", "data_modules/tabular/rows.py", "data_modules/tabular/classes.py", "data_modules/variables.py",
-)  # fmt: skip
+    "data_modules/parquet.py",
+    "data_modules/tabular/rows.py",
+    "data_modules/tabular/classes.py",
+    "data_modules/variables.py",
+)
 TAIL = 8
 """Behind the footer: its length and the letters PAR1."""
 
@@ -39,9 +42,12 @@ def tables() -> list[bytes]:
 
     text = pl.read_csv(table().encode(), infer_schema=False)
     typed = text.with_columns(
-        pl.col("case").cast(pl.Int16), pl.col("a").cast(pl.Int8).cast(pl.Boolean), pl.col("age").cast(pl.Float32),
-        pl.col("class").cast(pl.Categorical), pl.col("b").cast(pl.UInt8),
-    )  # fmt: skip
+        pl.col("case").cast(pl.Int16),
+        pl.col("a").cast(pl.Int8).cast(pl.Boolean),
+        pl.col("age").cast(pl.Float32),
+        pl.col("class").cast(pl.Categorical),
+        pl.col("b").cast(pl.UInt8),
+    )
     dated = typed.with_columns(pl.lit("2020-01-02").str.to_date().alias("day"), pl.lit([1, 2]).alias("list"))
     return [
         *(written(frame, compression="uncompressed") for frame in (text, typed, dated)),
@@ -93,12 +99,24 @@ def _as_frame(data: bytes, random: Random) -> bytes | None:
             case 1:
                 frame = frame.rename({name: random.choice(("x", "", f"{name} ", "class", "a"))}, strict=False)
             case 2:
-                kinds = (pl.Int8, pl.UInt64, pl.Float32, pl.Float64, pl.Boolean, pl.Binary, pl.Categorical, pl.String, pl.Date)
+                kinds = (
+                    pl.Int8,
+                    pl.UInt64,
+                    pl.Float32,
+                    pl.Float64,
+                    pl.Boolean,
+                    pl.Binary,
+                    pl.Categorical,
+                    pl.String,
+                    pl.Date,
+                )
                 frame = frame.with_columns(pl.col(name).cast(random.choice(kinds), strict=False))
             case 3:
                 frame = frame.with_columns(odd_column(random).alias(name))
             case 4:
-                frame = random.choice((frame.head(0), pl.concat([frame, frame]), frame.reverse(), frame.sample(fraction=0.5, seed=1)))
+                frame = random.choice(
+                    (frame.head(0), pl.concat([frame, frame]), frame.reverse(), frame.sample(fraction=0.5, seed=1))
+                )
             case _:
                 cells = frame[name].to_list()
                 if not cells:
@@ -106,7 +124,9 @@ def _as_frame(data: bytes, random: Random) -> bytes | None:
                 at = random.randrange(len(cells))
                 cells[at] = None if random.random() < 0.2 else random.choice((*WORDS, *map(str, NUMBERS[:9]), cells[0]))
                 frame = frame.with_columns(pl.Series(name, cells, strict=False))
-        options = random.choice(({"compression": "uncompressed"}, {"compression": "uncompressed"}, {"compression": "zstd"}))
+        options = random.choice(
+            ({"compression": "uncompressed"}, {"compression": "uncompressed"}, {"compression": "zstd"})
+        )
         return written(frame, **options)
     except KeyboardInterrupt:
         raise
@@ -130,10 +150,26 @@ def odd_column(random: Random) -> Any:
     """A column of one value, of a type that tables rarely have."""
     import polars as pl
 
-    return random.choice((
-        pl.lit(None), pl.lit([1, 2]), pl.lit(b"\xff\xfe"), pl.lit(2**63, dtype=pl.UInt64), pl.lit(float("nan")),
-        pl.lit(float("inf")), pl.lit("1.5").cast(pl.Decimal(10, 2)), pl.struct(pl.lit(1).alias("x")), pl.lit(1e300),
-        pl.lit("2020-01-02").str.to_datetime("%Y-%m-%d"), pl.duration(days=99_999), pl.lit(2**31 - 1).cast(pl.Date),
-        pl.lit(2**62).cast(pl.Datetime("ns")), pl.lit(1).cast(pl.Time), pl.lit("x").cast(pl.Categorical),
-        pl.lit("a").cast(pl.Enum(["a", "b"])), pl.lit("\ud7ff\x00"), pl.lit(-0.0), pl.lit(True),
-    ))  # fmt: skip
+    return random.choice(
+        (
+            pl.lit(None),
+            pl.lit([1, 2]),
+            pl.lit(b"\xff\xfe"),
+            pl.lit(2**63, dtype=pl.UInt64),
+            pl.lit(float("nan")),
+            pl.lit(float("inf")),
+            pl.lit("1.5").cast(pl.Decimal(10, 2)),
+            pl.struct(pl.lit(1).alias("x")),
+            pl.lit(1e300),
+            pl.lit("2020-01-02").str.to_datetime("%Y-%m-%d"),
+            pl.duration(days=99_999),
+            pl.lit(2**31 - 1).cast(pl.Date),
+            pl.lit(2**62).cast(pl.Datetime("ns")),
+            pl.lit(1).cast(pl.Time),
+            pl.lit("x").cast(pl.Categorical),
+            pl.lit("a").cast(pl.Enum(["a", "b"])),
+            pl.lit("\ud7ff\x00"),
+            pl.lit(-0.0),
+            pl.lit(True),
+        )
+    )

@@ -66,7 +66,9 @@ def rows(cases: range, *, several: bool) -> Any:
         columns |= {f"label_{name}": [(case >> bit) % 2 for case in cases] for bit, name in enumerate(CLASSES)}
     else:
         columns["label"] = [case % 3 for case in cases]
-    columns |= {f"logit_{name}": [((case * 7 + bit * 5) % 11) / 3 - 1 for case in cases] for bit, name in enumerate(CLASSES)}
+    columns |= {
+        f"logit_{name}": [((case * 7 + bit * 5) % 11) / 3 - 1 for case in cases] for bit, name in enumerate(CLASSES)
+    }
     return pl.DataFrame(columns, schema_overrides={f"logit_{name}": pl.Float32 for name in CLASSES})
 
 
@@ -96,7 +98,9 @@ def _recipe(folder: Path, *, several: bool) -> list[Part]:
     """Two stages of three folds: the table of a recipe."""
     recipe, jobs = _planned(folder, STAGES, f"recipe_{several}")
     for job in jobs.values():
-        rows(range((job.fold or 0) * 8, (job.fold or 0) * 8 + 8), several=several).write_parquet(job.predictions, compression="uncompressed")
+        rows(range((job.fold or 0) * 8, (job.fold or 0) * 8 + 8), several=several).write_parquet(
+            job.predictions, compression="uncompressed"
+        )
         (job.folder / MANIFEST).write_text(json.dumps({"synthetic": True, "stages": {"fit": {"status": "finished"}}}))
         write_record(job, "finished")
 

@@ -1,4 +1,4 @@
-"""Reads every input of a corpus once, so that branches can be counted: ``python -m benchmarks.fuzz.replay KIND CORPUS``."""
+"""Reads every input of a corpus once, to count branches, or one: ``python -m benchmarks.fuzz.replay KIND PATH``."""
 
 import json
 import sys

@@ -37,7 +37,7 @@ def markdown(summaries: Sequence[Mapping[str, Any]]) -> str:
     """Tables of inputs, branches, refusals and failures.
 
     Args:
-        summaries: By field, as `benchmarks.fuzz.__main__.Summary` has them.
+        summaries: By field, as `benchmarks.fuzz.campaign.Summary` has them.
     """
     lines = [
         "| kind | inputs | pass the header | accepted | refused | failed | slowest, s | most memory, MB |",
@@ -51,9 +51,7 @@ def markdown(summaries: Sequence[Mapping[str, Any]]) -> str:
             f"{one['slowest']:.2f} | {one['memory'] / 1e6:.0f} |"
         )
     lines += ["", "| reader | branches taken | of |", "|---|---:|---:|"]
-    lines += [
-        f"| `{reader}` | {taken} | {there} |" for reader, (taken, there) in sorted(_branches(summaries).items())
-    ]
+    lines += [f"| `{reader}` | {taken} | {there} |" for reader, (taken, there) in sorted(_branches(summaries).items())]
     lines += ["", "| kind | refused by | inputs |", "|---|---|---:|"]
     for one in summaries:
         ordered = sorted(one["refusals"].items(), key=lambda pair: -pair[1])

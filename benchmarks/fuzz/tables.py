@@ -27,15 +27,34 @@ from data_modules.tabular.rows import Columns, make_cases, read_rows, split_rows
 from data_modules.variables import Variables
 
 READERS = (
-    "data_modules/table.py", "data_modules/tabular/rows.py", "data_modules/tabular/classes.py", "data_modules/variables.py",
-    "data_modules/skin/tables.py", "data_modules/knee/tables.py", "data_modules/knee/lists.py",
-    "data_modules/retina/lists.py", "data_modules/retina/eyes.py", "data_modules/mammography/official.py",
-    "data_modules/mammography/rsna/tables.py", "data_modules/mammography/vindr/tables.py",
-    "data_modules/mammography/cbis_ddsm/tables.py", "data_modules/mammography/cbis_ddsm/rows.py",
-    *(f"data_modules/mammography/embed/{name}.py" for name in (
-        "tables", "files", "cells", "legend", "images", "findings", "breasts", "cancer",
-    )),
-)  # fmt: skip
+    "data_modules/table.py",
+    "data_modules/tabular/rows.py",
+    "data_modules/tabular/classes.py",
+    "data_modules/variables.py",
+    "data_modules/skin/tables.py",
+    "data_modules/knee/tables.py",
+    "data_modules/knee/lists.py",
+    "data_modules/retina/lists.py",
+    "data_modules/retina/eyes.py",
+    "data_modules/mammography/official.py",
+    "data_modules/mammography/rsna/tables.py",
+    "data_modules/mammography/vindr/tables.py",
+    "data_modules/mammography/cbis_ddsm/tables.py",
+    "data_modules/mammography/cbis_ddsm/rows.py",
+    *(
+        f"data_modules/mammography/embed/{name}.py"
+        for name in (
+            "tables",
+            "files",
+            "cells",
+            "legend",
+            "images",
+            "findings",
+            "breasts",
+            "cancer",
+        )
+    ),
+)
 
 
 def make(folder: Path) -> Target:
@@ -80,10 +99,20 @@ def read_own(root: Path, file: str) -> object:
     columns = own_columns()
     rows = read_rows(root, file, columns, labelled=True, split=True, name="own")
     several = Columns(
-        images={"photo": "photo"}, labels=LabelColumns(["a", "b"]), case=None, group=None, split=None, variables=None, units={}
+        images={"photo": "photo"},
+        labels=LabelColumns(["a", "b"]),
+        case=None,
+        group=None,
+        split=None,
+        variables=None,
+        units={},
     )
     others = read_rows(root, file, several, labelled=True, split=False, name="own")
-    return split_rows(rows, "split"), make_cases(rows, columns, allow_missing=True), make_cases(others, several, allow_missing=True)
+    return (
+        split_rows(rows, "split"),
+        make_cases(rows, columns, allow_missing=True),
+        make_cases(others, several, allow_missing=True),
+    )
 
 
 def mutate(data: bytes, random: Random) -> bytes:

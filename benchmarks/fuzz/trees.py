@@ -1,6 +1,5 @@
 """Small valid sets: the look-alikes' tables without their images, which no reader of tables looks at."""
 
-import csv
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +49,9 @@ def table() -> str:
         label = random.choice(("no", "yes", "0", "1.0", "maybe", ""))
         split = random.choice(("train", "valid", "test", ""))
         age, sex = random.choice(("41", "70.5", "")), random.choice(("f", "m", ""))
-        lines.append(f'{number},p{number // 2},"a/{number}.png; b.png",s.png,{label},1,0,{age},{sex},{split},b{number // 2}')
+        lines.append(
+            f'{number},p{number // 2},"a/{number}.png; b.png",s.png,{label},1,0,{age},{sex},{split},b{number // 2}'
+        )
     return "\n".join(lines) + "\n"
 
 

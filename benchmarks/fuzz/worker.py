@@ -1,4 +1,4 @@
-"""One process that fuzzes one kind: libFuzzer, by Atheris, chooses inputs by the branches of our readers that they reach.
+"""One process that fuzzes one kind: libFuzzer, by Atheris, chooses inputs by the branches of the readers they reach.
 
 It ends when it has had its inputs, or when one ends it: libFuzzer keeps what crashes, hangs, or takes too much memory.
 """
@@ -18,7 +18,6 @@ import atheris
 
 with atheris.instrument_imports(include=["data_modules", "medlit"]):
     import medlit.cli  # noqa: F401  (all that the kinds import is instrumented with them)
-
     from benchmarks.fuzz import kinds
     from benchmarks.fuzz.judge import MAX_BYTES, Tally, judge, limit_memory, reset_peak
 
@@ -50,12 +49,19 @@ def main() -> None:
         limit_memory()
         atheris.Setup(
             [
-                sys.argv[0], f"-seed={options.seed}", f"-timeout={STUCK}", f"-rss_limit_mb={_resident(MAX_BYTES)}",
-                f"-max_len={MAX_LENGTH}", "-len_control=0", f"-artifact_prefix={options.out}/", "-verbosity=0", str(corpus),
+                sys.argv[0],
+                f"-seed={options.seed}",
+                f"-timeout={STUCK}",
+                f"-rss_limit_mb={_resident(MAX_BYTES)}",
+                f"-max_len={MAX_LENGTH}",
+                "-len_control=0",
+                f"-artifact_prefix={options.out}/",
+                "-verbosity=0",
+                str(corpus),
             ],
             fuzzer.one_input,
             custom_mutator=fuzzer.mutate,
-        )  # fmt: skip
+        )
         atheris.Fuzz()
 
 

@@ -23,7 +23,9 @@ def test_what_is_read_is_accepted_and_what_the_user_can_mend_is_refused():
     assert (outcome.result, outcome.why, outcome.said) == ("refused", "TableError in ", "t.csv: no column 'a'")
 
 
-@pytest.mark.parametrize("error", [KeyError("a"), ValueError("b"), RecursionError(), SystemExit(3), MemoryError(), BaseException()])
+@pytest.mark.parametrize(
+    "error", [KeyError("a"), ValueError("b"), RecursionError(), SystemExit(3), MemoryError(), BaseException()]
+)
 def test_any_other_error_is_a_failure(error):
     assert judge(raises(error), b"x").result == "failed"
 

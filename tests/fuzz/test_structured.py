@@ -52,7 +52,9 @@ recipes = st.fixed_dictionaries(
         "set": plain,
     },
 )
-quick = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @quick

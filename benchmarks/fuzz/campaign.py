@@ -1,7 +1,7 @@
 """A campaign: workers, one after the other, until every kind has had its inputs; then a table of what came of them.
 
-``python -m benchmarks.fuzz --kind dicom --runs 20000 --seed 0 --out runs/fuzz``; without ``--kind`` all of them. It
-needs the extra ``fuzz``: ``pip install -e ".[fuzz]"``.
+``python -m benchmarks.fuzz.campaign --kind dicom --runs 20000 --seed 0 --out runs/fuzz``; without ``--kind`` all of
+them. It needs the extra ``fuzz``: ``pip install -e ".[fuzz]"``.
 """
 
 import argparse
@@ -90,11 +90,24 @@ def fuzz(kind: str, *, runs: int, seed: int, folder: Path) -> Summary:
         "NO_ALBUMENTATIONS_UPDATE": "1", "PYTHONWARNINGS": "ignore",
     }  # fmt: skip
     while summary.inputs < runs and crashes < MOST_CRASHES:
-        words = ["--kind", kind, "--runs", str(runs - summary.inputs), "--seed", str(seed + crashes + 1), "--out", str(folder)]
+        words = [
+            "--kind",
+            kind,
+            "--runs",
+            str(runs - summary.inputs),
+            "--seed",
+            str(seed + crashes + 1),
+            "--out",
+            str(folder),
+        ]
         before = set(folder.iterdir())
         with (folder / "log.txt").open("ab") as log:
             done = subprocess.run(
-                [sys.executable, "-m", "benchmarks.fuzz.worker", *words], env=environment, stdout=log, stderr=log, check=False
+                [sys.executable, "-m", "benchmarks.fuzz.worker", *words],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                check=False,
             )
         tally = folder / TALLY
         if tally.is_file():
@@ -113,8 +126,10 @@ def fuzz(kind: str, *, runs: int, seed: int, folder: Path) -> Summary:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description=__doc__)
-    parser.add_argument("--kind", choices=list(KINDS), action="append", help="one of them, may be repeated; default: all")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz.campaign", description=__doc__)
+    parser.add_argument(
+        "--kind", choices=list(KINDS), action="append", help="one of them, may be repeated; default: all"
+    )
     parser.add_argument("--runs", type=int, help="inputs of each kind; default: those of a whole campaign")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/fuzz"), help="folders of the kinds, which are emptied")

@@ -1,0 +1,123 @@
+"""What fuzzing has found in checkpoints: refused in one line now."""
+
+import pytest
+import torch
+
+from medlit.checkpoint import read_checkpoint, restore
+from medlit.errors import CheckpointMismatchError
+from medlit.interop import describe
+from medlit.mama_checkpoint import mama_info, restore_mama
+from medlit.models.weights import read_file
+from medlit.resume import is_trained
+from medlit.run_folder import CONFIG, MANIFEST
+from tests.fuzz.found import refusal
+from tests.medlit.models.small import early_intervention, mama
+from tests.medlit.test_checkpoint import CLASSES, kept
+
+
+def saved(tmp_path, state, info, **more):
+    path = tmp_path / "x.ckpt"
+    torch.save(
+        {"state_dict": {f"model.{name}": tensor for name, tensor in state.items()}, "medlit": info, **more}, path
+    )
+    return path
+
+
+def restored(path, model):
+    restore(model, *read_checkpoint(path), source=path.name, class_names=CLASSES, folds={"fold": 0})
+
+
+NOT_WHOLE = {
+    "sparse": lambda tensor: tensor.to_sparse(),
+    "without data": lambda tensor: tensor.to("meta"),
+    "repeated": lambda tensor: torch.zeros(1).expand(1 << 40),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch says that it checks no sparse tensors
+@pytest.mark.parametrize("change", NOT_WHOLE.values(), ids=NOT_WHOLE)
+def test_a_tensor_without_its_values_is_refused_before_anything_computes_with_it(tmp_path, change):
+    model = early_intervention()
+    state, info = kept(model)
+    name = sorted(state)[0]
+    path = saved(tmp_path, {**state, name: change(state[name])}, info)
+    assert "a tensor without its values" in refusal(CheckpointMismatchError, restored, path, model)
+
+
+def test_tensors_in_lists_that_hold_themselves_are_found(tmp_path):
+    nested = [torch.zeros(2, device="meta")]
+    nested.append(nested)
+    path = tmp_path / "x.ckpt"
+    torch.save({"a": nested}, path)
+    assert "a tensor without its values" in refusal(CheckpointMismatchError, read_file, path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda state, name: {**state, name: "text"}, "is no tensor"),
+        (lambda state, name: {**state, name: state[name].to(torch.int64)}, "has in another type 1 trained tensors"),
+    ],
+)
+def test_weights_that_are_no_floats_are_refused(tmp_path, change, said):
+    model = early_intervention()
+    state, info = kept(model)
+    path = saved(tmp_path, change(state, sorted(state)[0]), info)
+    assert said in refusal(CheckpointMismatchError, restored, path, model)
+
+
+def test_a_number_for_a_name_of_a_tensor_is_refused(tmp_path):
+    state, info = kept(early_intervention())
+    path = tmp_path / "x.ckpt"
+    torch.save({"state_dict": {3: next(iter(state.values()))}, "medlit": info}, path)
+    assert "'3' of its weights is no tensor" in refusal(CheckpointMismatchError, read_checkpoint, path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"foundation": {"name": 3, "fingerprint": 5}}, "trained on other foundation weights (3, 5)"),
+        ({"folds": 3}, "its 'folds' say nothing"),
+        ({"class_names": torch.zeros(3)}, "holds no plain values"),
+    ],
+)
+def test_a_checkpoint_that_says_nonsense_of_itself_is_refused(tmp_path, changes, said):
+    model = early_intervention()
+    state, info = kept(model)
+    assert said in refusal(CheckpointMismatchError, restored, saved(tmp_path, state, {**info, **changes}), model)
+
+
+@pytest.mark.parametrize("changes", [{"tokenizer": "words"}, {"folds": 3}])
+def test_a_pretraining_that_says_nonsense_of_itself_is_refused(tmp_path, changes):
+    model = mama()
+    path = saved(tmp_path, model.trained_state(), {**mama_info(model), **changes})
+    state, info = read_checkpoint(path)
+    said = refusal(
+        CheckpointMismatchError,
+        restore_mama,
+        model,
+        state,
+        info,
+        source="x.ckpt",
+        tokenizer={"source": "a", "separator": "b"},
+    )
+    assert "'medlit' entry is incomplete" in said
+
+
+def test_callbacks_that_lightning_does_not_write_stop_nothing(tmp_path):
+    for name in (CONFIG, "checkpoints/best.ckpt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / MANIFEST).write_text("{}")
+    for callbacks in (
+        3,
+        {"EarlyStopping": 3},
+        {"EarlyStopping": {}},
+        {"EarlyStopping": {"wait_count": "x", "patience": 1}},
+    ):
+        torch.save({"callbacks": callbacks}, tmp_path / "checkpoints" / "last.ckpt")
+        assert not is_trained(tmp_path)
+
+
+def test_a_released_state_of_nothing_is_refused():
+    assert "no checkpoint of the released" in refusal(CheckpointMismatchError, describe, {})
