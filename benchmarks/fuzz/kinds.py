@@ -19,13 +19,13 @@ KINDS = {
 
 SHARES = {
     "dicom": 20_000,
-    "npy": 140_000,
-    "tables": 36_000,
-    "parquet": 12_000,
+    "npy": 150_000,
+    "tables": 30_000,
+    "parquet": 9_000,
     "config": 6_000,
-    "fit": 600,
-    "checkpoints": 4_000,
-    "predictions": 2_400,
+    "fit": 300,
+    "checkpoints": 3_000,
+    "predictions": 2_000,
 }
 """Inputs of a whole campaign."""
 

@@ -19,7 +19,7 @@ import atheris
 with atheris.instrument_imports(include=["data_modules", "medlit"]):
     import medlit.cli  # noqa: F401  (all that the kinds import is instrumented with them)
     from benchmarks.fuzz import kinds
-    from benchmarks.fuzz.judge import MAX_BYTES, Tally, judge, limit_memory, reset_peak
+    from benchmarks.fuzz.judge import MAX_BYTES, Tally, judge, limit_memory, peak_memory, reset_peak
 
 TALLY = "tally.json"
 EVERY = 200
@@ -102,7 +102,8 @@ class Fuzzer:
         return data[:max_size]
 
     def write(self) -> None:
-        """Write the counts, and an input of each failure."""
+        """Write the counts, the most memory so far, and an input of each failure."""
+        self.tally.memory = peak_memory()
         plain = {**vars(self.tally), "failures": []}
         for why, data in self.tally.failures.items():
             name = f"failure-{hashlib.sha256(why.encode()).hexdigest()[:12]}"
