@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from medlit.errors import CheckpointNotWrittenError
+from medlit.models.weights import read_file
 from medlit.run_folder import LAST, PREVIOUS
 from medlit.seal import HashingFile, verify, write_sealed
 
@@ -39,14 +40,16 @@ class SealedCheckpointIO(TorchCheckpointIO):
             ) from error
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """Read a checkpoint that is what it was when it was written.
+        """Read a checkpoint that is what it was when it was written; of a file nothing but tensors is unpickled.
 
         Raises:
             DamagedCheckpointError: If it is not.
+            CheckpointMismatchError: If it has no seal, and cannot be read.
         """
-        if "://" not in str(path):
-            verify(Path(path))
-        return super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only)
+        if "://" in str(path):
+            return super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only)
+        verify(Path(path))
+        return read_file(Path(path))
 
 
 def replace_sealed(target: Path, write: Callable[[HashingFile], object]) -> None:

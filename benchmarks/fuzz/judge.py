@@ -111,7 +111,7 @@ def _error_of(read: Callable[[bytes], object], data: bytes) -> BaseException | N
 class Listener:
     """Catches what is written to standard error, by whatever library."""
 
-    file = TemporaryFile()
+    file = TemporaryFile()  # noqa: SIM115 (kept for the life of the process)
     """Of all of them: an input is read in less time than a file is made."""
     heard = b""
 

@@ -89,6 +89,7 @@ def test_a_template_of_captions_with_a_date_that_is_none_is_refused(tmp_path):
     assert "no YAML in UTF-8" in refusal(DataError, load_style, "natural", file=path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

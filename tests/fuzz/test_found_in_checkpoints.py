@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from medlit.checkpoint import read_checkpoint, restore
+from medlit.checkpoint_io import SealedCheckpointIO
 from medlit.errors import CheckpointMismatchError
 from medlit.interop import describe
 from medlit.mama_checkpoint import mama_info, restore_mama
@@ -117,6 +118,13 @@ def test_callbacks_that_lightning_does_not_write_stop_nothing(tmp_path):
     ):
         torch.save({"callbacks": callbacks}, tmp_path / "checkpoints" / "last.ckpt")
         assert not is_trained(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04 nonsense", b"nonsense", bytes(300)])
+def test_a_damaged_file_without_a_seal_is_refused_by_what_the_trainer_reads_it_with(tmp_path, content):
+    path = tmp_path / "x.ckpt"
+    path.write_bytes(content)
+    assert "not a file of tensors" in refusal(CheckpointMismatchError, SealedCheckpointIO().load_checkpoint, path)
 
 
 def test_a_released_state_of_nothing_is_refused():

@@ -23,6 +23,7 @@ def test_no_kind_is_left_out():
     assert INPUTS.keys() == KINDS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of broken files, by every library; the command line logs them
 @pytest.mark.parametrize("kind", KINDS)
 def test_valid_files_are_read_and_changed_ones_read_or_refused_in_one_line(kind, tmp_path):
