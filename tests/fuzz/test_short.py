@@ -8,14 +8,14 @@ from benchmarks.fuzz.judge import Tally, judge
 from benchmarks.fuzz.kinds import KINDS, make
 
 INPUTS = {
-    "dicom": 120,
+    "dicom": 80,
     "npy": 1000,
-    "tables": 300,
-    "parquet": 120,
-    "config": 150,
-    "fit": 6,
-    "checkpoints": 60,
-    "predictions": 60,
+    "tables": 120,
+    "parquet": 80,
+    "config": 80,
+    "fit": 4,
+    "checkpoints": 40,
+    "predictions": 40,
 }
 
 
