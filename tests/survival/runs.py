@@ -50,7 +50,8 @@ def overlay(kind):
         "model": {"init_args": towers},
         "scheduler": {"init_args": {"warmup_steps": 5, "total_steps": STEPS}},
     }
-    return {"trainer": trainer, "data": {"init_args": {"img_size": 32, "batch_size": 8}}, "model": {"init_args": model}}
+    data = {"preparation": {"long_side": 1024}, "img_size": 32, "batch_size": 8}
+    return {"trainer": trainer, "data": {"init_args": data}, "model": {"init_args": model}}
 
 
 def words_of(kind, root, run_dir):
@@ -65,10 +66,9 @@ def words_of(kind, root, run_dir):
     path.write_text(yaml.safe_dump(overlay(kind)))
     experiment, small = {"ei": ("ei_derm7pt", "tiny"), "mama": ("mama_embed", "mama_tiny")}[kind]
     configs = [EXPERIMENTS / f"{experiment}.yaml", EXPERIMENTS / "overlays" / f"{small}.yaml", path]
-    own = ["--data.init_args.preparation", "{long_side: 128}"] if kind == "mama" else []
     return [
         *(word for config in configs for word in ("--config", str(config))),
-        *("--data.init_args.root", str(root), "--run_dir", str(run_dir), "--test_after_fit", "false", *own),
+        *("--data.init_args.root", str(root), "--run_dir", str(run_dir), "--test_after_fit", "false"),
     ]
 
 
@@ -96,6 +96,7 @@ def fork(work, out):
         traceback.print_exc()
     finally:
         sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
 
 
