@@ -4,13 +4,23 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 
 import yaml
 
 from medlit.errors import ConfigurationError
 
-NO_SETTINGS = {"config", "c", "help", "h", "print_config"}
+NO_SETTINGS = {"config", "c", "help", "h", "print_config", "allow-code"}
+
+CODE_TAGS = ("tag:yaml.org,2002:python/", "!")
+"""Tags that other readers of YAML make objects from, or run."""
+
+MAX_CHARACTERS = 1_000_000
+"""A configuration has a few hundred lines; with every default written out, about a thousand."""
+
+MAX_SETTINGS = 20_000
+"""Each place where an alias stands counts: a few lines of YAML can stand for billions of settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +105,8 @@ def _settings_of_file(file: str, source: int) -> list[Setting]:
         near = get_close_matches(path.name, (p.name for p in folder.iterdir()), n=1)
         hint = f"; did you mean {folder / near[0]}?" if near else ""
         raise ConfigurationError(f"configuration file {file} does not exist below {os.getcwd()}{hint}")
+    if path.stat().st_size > MAX_CHARACTERS:
+        raise ConfigurationError(f"{file}: more than {MAX_CHARACTERS:,} bytes; is this a configuration?")
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -102,9 +114,17 @@ def _settings_of_file(file: str, source: int) -> list[Setting]:
         raise ConfigurationError(f"{file}{line}: not valid YAML: {error.problem}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file}: not valid YAML: {error}") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"{file}: nested too deeply for a configuration") from error
     if not isinstance(root, yaml.MappingNode):
         raise ConfigurationError(f"{file}: holds no settings; expected lines such as 'trainer:' with keys below")
-    return list(_walk(root, (), file, source))
+    try:
+        settings = list(islice(_walk(root, (), file, source), MAX_SETTINGS + 1))
+    except RecursionError as error:  # also of an alias to what it stands in
+        raise ConfigurationError(f"{file}: nested too deeply for a configuration") from error
+    if len(settings) > MAX_SETTINGS:
+        raise ConfigurationError(f"{file}: more than {MAX_SETTINGS:,} settings, aliases counted each time")
+    return settings
 
 
 def _walk(node: yaml.Node, path: tuple[str, ...], file: str, source: int) -> Iterator[Setting]:
@@ -123,6 +143,9 @@ def _walk(node: yaml.Node, path: tuple[str, ...], file: str, source: int) -> Ite
     else:
         return
     for name, line, child in children:
+        if child.tag.startswith(CODE_TAGS):
+            tag = child.tag.replace("tag:yaml.org,2002:", "!!")
+            raise ConfigurationError(f"{file}:{line}: tag {tag} is not read: a configuration holds plain values")
         below = (*path, str(name))
         value = child.value if isinstance(child, yaml.ScalarNode) else None
         yield Setting(path=below, value=value, origin=f"{file}:{line}", source=source)
