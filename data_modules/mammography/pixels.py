@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_modules.errors import UnreadableImageError
+from data_modules.cases import ImageFile
+from data_modules.errors import UnreadableImageError, UnsafePathError
 from data_modules.images import MAX_FILE_BYTES, MAX_PIXELS, Pixels
+from data_modules.links import HINT, stays_within
 
 Aspect = Literal["keep", "stretch"]
 SIGNATURE, HEADER, END = b"\x89PNG\r\n\x1a\n", b"IHDR", b"IEND\xaeB`\x82"
@@ -55,6 +57,21 @@ def read_prepared(
     if image is None or image.dtype != np.uint16 or image.ndim != 2:
         raise UnreadableImageError(path, f"no 16-bit grayscale PNG that can be decoded{named}; {AGAIN}")
     return np.asarray(image, dtype=np.uint16)
+
+
+def read_prepared_file(file: ImageFile) -> NDArray[np.uint16]:
+    """Decode an image of a case, see `read_prepared`.
+
+    Args:
+        file: Its path, and the folder that it must not leave.
+
+    Raises:
+        UnsafePathError: If it is, or lies behind, a link that leaves the folder.
+        UnreadableImageError: If it is not what ``medlit data prepare`` wrote.
+    """
+    if file.folder is not None and not stays_within(file.path, file.folder):
+        raise UnsafePathError(f"{file.path}: a link that leaves {file.folder}; {file.where} names it; {HINT}")
+    return read_prepared(file.path, where=file.where)
 
 
 def to_8_bit(image: NDArray[np.uint16]) -> Pixels:

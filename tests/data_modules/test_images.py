@@ -7,6 +7,7 @@ from PIL import Image
 
 from data_modules.errors import ImageNotFoundError, UnreadableImageError, UnsafePathError
 from data_modules.images import ImageFolder, read_image
+from data_modules.links import LINKS
 
 
 @pytest.fixture
@@ -80,6 +81,17 @@ class TestImageFolder:
         (tmp_path / "images").symlink_to(tmp_path / "disk")
         for name in ("a.jpg", "b.jpg"):
             assert ImageFolder(tmp_path / "images").find(name, where="t").read_text() == "disk/a.jpg"
+
+    def test_links_may_lead_where_the_user_says(self, tmp_path, monkeypatch):
+        write(tmp_path, "archive/a.jpg", "secret/b.jpg")
+        (tmp_path / "images").mkdir()
+        for name in ("archive", "secret"):
+            (tmp_path / "images" / name).symlink_to(tmp_path / name)
+        monkeypatch.setenv(LINKS, f"{tmp_path / 'elsewhere'}:{tmp_path / 'archive'}")
+        folder = ImageFolder(tmp_path / "images")
+        assert folder.find("archive/a.jpg", where="t").read_text() == "archive/a.jpg"
+        with pytest.raises(UnsafePathError, match=f"line 3: 'secret/b.jpg' is a link that leaves .* {LINKS}"):
+            folder.find("secret/b.jpg", where="line 3")
 
 
 class TestReadImage:

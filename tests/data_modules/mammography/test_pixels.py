@@ -7,8 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from data_modules.errors import UnreadableImageError
-from data_modules.mammography.pixels import as_picture, pad_to_square, read_prepared, to_8_bit
+from data_modules.cases import ImageFile
+from data_modules.errors import UnreadableImageError, UnsafePathError
+from data_modules.links import LINKS
+from data_modules.mammography.pixels import as_picture, pad_to_square, read_prepared, read_prepared_file, to_8_bit
 
 
 @pytest.fixture
@@ -26,6 +28,27 @@ def test_reads_what_was_written(path, image):
     read = read_prepared(path)
     assert read.dtype == np.uint16
     assert np.array_equal(read, image)
+
+
+def test_a_link_that_leaves_the_prepared_folder_is_refused_unless_the_user_names_where_to(path, monkeypatch):
+    images = path.parent / "prepared/images"
+    images.mkdir(parents=True)
+    (images / "b.png").symlink_to(path)
+    file = ImageFile(str(images / "b.png"), "manifest.parquet, image b", str(images))
+    with pytest.raises(
+        UnsafePathError, match=f"b.png: a link that leaves {images}; manifest.parquet, image b names it"
+    ):
+        read_prepared_file(file)
+    monkeypatch.setenv(LINKS, str(path.parent))
+    assert np.array_equal(read_prepared_file(file), read_prepared(path))
+
+
+def test_links_within_the_prepared_folder_are_followed_and_it_may_be_one(path):
+    images = path.parent / "images"
+    images.symlink_to(path.parent)
+    (path.parent / "b.png").symlink_to("a.png")
+    file = ImageFile(str(images / "b.png"), "manifest.parquet, image b", str(images))
+    assert np.array_equal(read_prepared_file(file), read_prepared(path))
 
 
 def test_every_level_is_rounded_to_the_nearest_of_256():
