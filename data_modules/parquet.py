@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 10_000_000
 """A small file can claim any number of rows; larger tables are refused before their cells are read."""
+MAX_TEXT_BYTES = 512 * 2**20
+"""Of one column. Ten million paths of fifty letters."""
 
 
 def read_parquet(
@@ -55,6 +57,8 @@ def read_parquet(
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         reason = " ".join(str(error).split())[:200]
         raise TableError(f"{path}: no Parquet table ({reason}); copy it anew from {source}") from error
+    for name in wanted:
+        _check_text(frame[name], where=f"{path}: column {name!r}")
     columns = {name: _cells(frame[name], where=f"{path}: column {name!r}") for name in wanted}
     return Table(file, columns, range(rows), has_lines=False)
 
@@ -75,6 +79,20 @@ def _cells(column: "pl.Series", *, where: str) -> list[str | None]:
     elif not (kind.is_integer() or kind.is_temporal() or kind in (pl.String, pl.Categorical, pl.Enum, pl.Null)):
         raise TableError(f"{where} holds {kind}; store text, numbers, booleans or dates in it")
     return [None if cell is None else str(cell).strip() or None for cell in column.to_list()]
+
+
+def _check_text(column: "pl.Series", *, where: str) -> None:
+    """Refuse text that is far longer than a table's: a file stores what is repeated once, however long.
+
+    Raises:
+        TableError: If it is.
+    """
+    import polars as pl
+
+    if column.dtype in (pl.String, pl.Categorical, pl.Enum):
+        length = int(column.cast(pl.String).str.len_bytes().cast(pl.UInt64).sum())
+        if length > MAX_TEXT_BYTES:
+            raise TableError(f"{where} holds {length:,} bytes of text, more than {MAX_TEXT_BYTES:,}")
 
 
 def _digits(number: float) -> str:

@@ -44,6 +44,9 @@ HINT = f"allow it, if you trust it, by --{OPTION} true"
 REMOTE_CODE = "trust_remote_code"
 """Key by which Hugging Face's libraries run code that lies beside weights."""
 
+UNPICKLING = "weights_only"
+"""The Trainer's option that has to stay true: a checkpoint read otherwise runs whatever its pickle says."""
+
 OFF = (None, "false", "False", "null", "~", "")
 """Values of a key that ask for nothing."""
 
@@ -95,6 +98,10 @@ def refuse_code(settings: Iterable[Setting], *, unless: bool) -> None:
             raise setting.complaint(f"'{setting.key}' cannot stand in a file: remove it, and type --{OPTION} true")
         if in_file and setting.path == ("config",) and setting.value not in OFF:
             raise setting.complaint("a configuration names no other; give each by --config")
+        if setting.path == (UNPICKLING,) and (setting.value or "").lower() != "true":
+            raise setting.complaint(
+                f"'{setting.key}': checkpoints are read as tensors and plain types alone; remove it"
+            )
         if last == REMOTE_CODE and setting.value not in OFF:
             raise setting.complaint(f"'{setting.key}': code that lies beside weights is never run; remove it")
         if last == "class_path" and not unless and "." in (setting.value or ""):

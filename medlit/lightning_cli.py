@@ -166,6 +166,8 @@ class MedlitCLI(LightningCLI):
         elif options.ckpt_path is None:
             options.ckpt_path = str(run_folder.find_best(options.run_dir))
             say(f"{self.verb}: {options.ckpt_path}")
+        if options.ckpt_path is not None and Path(options.ckpt_path).is_file():
+            read_file(Path(options.ckpt_path), mmap=True)  # refuses what is none, in one line; tensors stay on disk
 
     def _find_newest(self) -> resume.Found:
         """What ``--resume true`` goes on from becomes the checkpoint to resume; what it is compared with is noted.

@@ -16,6 +16,8 @@ from data_modules.links import HINT, stays_within
 Aspect = Literal["keep", "stretch"]
 SIGNATURE, HEADER, END = b"\x89PNG\r\n\x1a\n", b"IHDR", b"IEND\xaeB`\x82"
 """How a PNG begins, what its first chunk is called, and how it ends (PNG specification, 3rd edition, 5.2 and 11.2)."""
+GRAY_16 = b"\x10\x00"
+"""Bit depth and colour type in the header (11.2.1)."""
 AGAIN = "prepare the set again: medlit data prepare does what is missing"
 
 
@@ -47,6 +49,8 @@ def read_prepared(
     # Before decoding, for decoders differ in what they make of files cut short by a full disk or a broken copy.
     if not data.startswith(SIGNATURE) or data[12:16] != HEADER or not data.endswith(END):
         raise UnreadableImageError(path, f"no whole PNG{named}; {AGAIN}")
+    if data[24:26] != GRAY_16:  # before decoding: four channels take four times the memory
+        raise UnreadableImageError(path, f"no 16-bit grayscale PNG{named}; {AGAIN}")
     width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
     if width * height > max_pixels:
         raise UnreadableImageError(path, f"{width} x {height} is more than {max_pixels:,} pixels{named}; {AGAIN}")

@@ -106,6 +106,15 @@ def test_limits_hold_before_anything_is_decoded(path):
     assert "16 x 24 is more than 383 pixels" in refusal(path, max_pixels=383)
 
 
+def test_colour_is_refused_before_it_is_decoded_to_four_times_the_memory(tmp_path):
+    header = struct.pack(">IIBBBBB", 10_000, 10_000, 16, 6, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
+    (tmp_path / "b.png").write_bytes(data)
+    assert "no 16-bit grayscale PNG; " in refusal(tmp_path / "b.png").replace(
+        "; manifest.parquet, image a names it", ""
+    )
+
+
 def chunk(name, data):
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
