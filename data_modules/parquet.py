@@ -57,8 +57,6 @@ def read_parquet(
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         reason = " ".join(str(error).split())[:200]
         raise TableError(f"{path}: no Parquet table ({reason}); copy it anew from {source}") from error
-    for name in wanted:
-        _check_text(frame[name], where=f"{path}: column {name!r}")
     columns = {name: _cells(frame[name], where=f"{path}: column {name!r}") for name in wanted}
     return Table(file, columns, range(rows), has_lines=False)
 
@@ -71,6 +69,7 @@ def _cells(column: "pl.Series", *, where: str) -> list[str | None]:
     """
     import polars as pl
 
+    _check_length(column, where=where)
     kind = column.dtype
     if kind.is_float():
         return [None if number is None or number != number else _digits(number) for number in column.to_list()]
@@ -81,7 +80,7 @@ def _cells(column: "pl.Series", *, where: str) -> list[str | None]:
     return [None if cell is None else str(cell).strip() or None for cell in column.to_list()]
 
 
-def _check_text(column: "pl.Series", *, where: str) -> None:
+def _check_length(column: "pl.Series", *, where: str) -> None:
     """Refuse text that is far longer than a table's: a file stores what is repeated once, however long.
 
     Raises:

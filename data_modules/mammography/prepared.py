@@ -18,7 +18,6 @@ from data_modules.errors import (
     UnreadableFileError,
 )
 from data_modules.mammography.prepare.settings import PreparationSettings, differences
-from data_modules.parquet import MAX_ROWS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -162,11 +161,7 @@ def read_manifest(root: Path) -> "pl.DataFrame":
     if not path.is_file():
         raise DatasetNotFoundError(f"no {MANIFEST} below {root}; prepare the set again")
     try:
-        lazy = pl.scan_parquet(path, glob=False)
-        rows = int(lazy.select(pl.len()).collect().item())
-        if rows > MAX_ROWS:
-            raise TableError(f"{path}: {rows:,} rows, more than {MAX_ROWS:,}; is this the right file?")
-        frame = lazy.select(list(COLUMNS)).collect().cast(COLUMNS)
+        frame = pl.read_parquet(path, glob=False, columns=list(COLUMNS)).cast(COLUMNS)
     except OSError as error:
         raise UnreadableFileError(f"{path}: cannot be read ({error}); check its permissions") from error
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
