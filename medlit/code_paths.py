@@ -106,7 +106,7 @@ def refuse_code(settings: Iterable[Setting], *, unless: bool) -> None:
             raise setting.complaint(f"'{setting.key}': code that lies beside weights is never run; remove it")
         if last == "class_path" and not unless and "." in (setting.value or ""):
             try:
-                check_import_path(setting.value)
+                check_import_path(str(setting.value))
             except ImportDenied as error:
                 raise setting.complaint_of_value(_denial(str(setting.value))) from error
 

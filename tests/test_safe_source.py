@@ -1,6 +1,7 @@
 """No line of the source unpickles, evaluates text, starts a shell, or makes a guessable temporary name."""
 
 import ast
+import re
 import textwrap
 from pathlib import Path
 
@@ -131,3 +132,9 @@ def test_the_source_does_none_of_it(folder):
 )
 def test_it_would_be_found(source, fault):
     assert fault in list(faults_of(textwrap.dedent(source)))
+
+
+def test_the_tests_that_security_md_names_are_there():
+    named = set(re.findall(r"`(tests/[^`]+)`", (ROOT / "SECURITY.md").read_text()))
+    assert len(named) >= 8
+    assert all(list(ROOT.glob(path)) for path in named)

@@ -8,11 +8,13 @@ import torch
 import yaml
 from jsonargparse import ArgumentParser
 
+from data_modules.synthetic import derm7pt
 from medlit import code_paths
 from medlit.config_source import read_settings
 from medlit.errors import ConfigurationError
 from medlit.lightning_cli import main
 from medlit.recipes.recipe import read_recipe
+from tests.medlit.command_line import tiny
 
 MODULE = "code_of_another_package"
 VALID = {
@@ -294,3 +296,23 @@ def test_yaml_that_asks_for_objects_or_for_all_memory_is_refused(tmp_path, monke
         read_settings(["--config", "x.yaml"])
     assert expected in str(told.value)
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.slow
+def test_a_run_with_code_of_ones_own_keeps_no_permission(trap, tmp_path):
+    derm7pt.write(tmp_path / "data", cases=30, seed=0, img_size=32)
+    (tmp_path / "own.yaml").write_text(f"trainer:\n  callbacks:\n  - class_path: {MODULE}.Mine\n")
+    words = tiny(tmp_path / "data", tmp_path / "run", experiment="unimodal_derm7pt_derm")
+    words = [*map(str, words), "--config", "own.yaml", "--trainer.max_epochs", "1", "--test_after_fit", "false"]
+    main(["fit", *words, "--allow-code", "true"])
+    kept = (tmp_path / "run/config.yaml").read_text()
+    assert f"{MODULE}.Mine" in kept
+    assert "allow_code" not in kept
+    assert "allow-code" not in kept
+    sys.modules.pop(MODULE)
+    trap.unlink()
+    again = ["test", "--config", str(tmp_path / "run/config.yaml")]
+    assert f"'{MODULE}.Mine' belongs to none of medlit, " in complaint(*again)
+    assert not trap.exists()
+    main([*again, "--allow-code", "true"])
+    assert trap.exists()
