@@ -44,6 +44,8 @@ HINT = f"allow it, if you trust it, by --{OPTION} true"
 REMOTE_CODE = "trust_remote_code"
 """Key by which Hugging Face's libraries run code that lies beside weights."""
 
+REMOTE_REFUSED = "code that lies beside weights is never run; remove it"
+
 UNPICKLING = "weights_only"
 """The Trainer's option that has to stay true: a checkpoint read otherwise runs whatever its pickle says."""
 
@@ -103,7 +105,7 @@ def refuse_code(settings: Iterable[Setting], *, unless: bool) -> None:
                 f"'{setting.key}': checkpoints are read as tensors and plain types alone; remove it"
             )
         if last == REMOTE_CODE and setting.value not in OFF:
-            raise setting.complaint(f"'{setting.key}': code that lies beside weights is never run; remove it")
+            raise setting.complaint(f"'{setting.key}': {REMOTE_REFUSED}")
         if last == "class_path" and not unless and "." in (setting.value or ""):
             try:
                 check_import_path(str(setting.value))
@@ -133,22 +135,28 @@ def denied(chain: Sequence[str], settings: Sequence[Setting]) -> ConfigurationEr
     return places[0].complaint_of_value(_denial(path)) if places else ConfigurationError(_denial(path))
 
 
-def refuse_functions(config: Any, settings: Sequence[Setting]) -> None:
-    """Refuse functions in the place of classes: the file gives their arguments, and some fetch, compile or unpickle.
+def refuse_parsed(config: Any, settings: Sequence[Setting], *, unless: bool) -> None:
+    """Refuse what only shows in a parsed configuration: options may hold whole mappings, and names may be functions.
+
+    A function's arguments would come from the file, and some fetch, compile or unpickle what they are given.
 
     Args:
         config: As parsed; nothing of it is made yet.
         settings: What the user wrote.
+        unless: Whether the user allows code of any package.
 
     Raises:
         ConfigurationError: At the first of them.
     """
     written = {setting.value: setting for setting in settings if setting.value}
     for value in _walk(config):
-        path = value.get("class_path") if isinstance(value, (Namespace, Mapping)) else None
-        if isinstance(path, str) and "." in path and not inspect.isclass(import_object(path)):
+        held = vars(value) if isinstance(value, Namespace) else value if isinstance(value, Mapping) else {}
+        if held.get(REMOTE_CODE):
+            raise ConfigurationError(f"{REMOTE_CODE}: {REMOTE_REFUSED}")
+        path = held.get("class_path")
+        if not unless and isinstance(path, str) and "." in path and not inspect.isclass(import_object(path)):
             raise _no_class(path, written.get(path))
-        if inspect.isroutine(value):  # a default of a class may be one, a file may not name one
+        if not unless and inspect.isroutine(value):  # a default of a class may be one, a file may not name one
             for text, setting in written.items():
                 if "." in text and text.rpartition(".")[2] == value.__name__:
                     raise _no_class(text, setting)

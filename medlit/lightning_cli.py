@@ -142,8 +142,7 @@ class MedlitCLI(LightningCLI):
         except argparse.ArgumentError as error:
             keys = {action.dest for action in verb_parser._actions if not action.dest.endswith("help")}
             raise explain(error, settings, keys) from error
-        if not allowed:
-            code_paths.refuse_functions(self.config, settings)
+        code_paths.refuse_parsed(self.config, settings, unless=allowed)
 
     def _parse_ckpt_path(self) -> None:
         """Hyperparameters of a checkpoint would beat the configuration without a word: they are not read."""

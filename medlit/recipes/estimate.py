@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import yaml
 from data_modules.errors import DataError
 from medlit.code_paths import known_code_alone
 from medlit.errors import ConfigurationError
+from medlit.recipes.guard import SAFE_PATH
 from medlit.recipes.plan import Job
 
 HEAD = "# lightning.pytorch=="
@@ -103,7 +105,8 @@ def configurations(jobs: Sequence[Job]) -> list[dict[str, Any]]:
         [["fit", *job.words, "--allow-code", json.dumps(job.allow_code), "--print_config"] for job in jobs]
     )
     command = [sys.executable, "-m", "medlit.recipes.ask"]
-    done = subprocess.run(command, input=questions, stdout=subprocess.PIPE, text=True, check=True)
+    environment = {**os.environ, **SAFE_PATH}
+    done = subprocess.run(command, input=questions, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return [_read(job, *answer) for job, answer in zip(jobs, json.loads(done.stdout), strict=True)]
 
 

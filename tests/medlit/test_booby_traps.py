@@ -2,6 +2,8 @@
 
 import pickle
 import signal
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -11,6 +13,7 @@ import yaml
 
 from data_modules.synthetic import derm7pt
 from medlit.cli import main
+from medlit.commands.demo import run_medlit
 from medlit.models.weights import read_file
 from medlit.probe.cache import FeatureCache
 from medlit.run_folder import CONFIG
@@ -224,3 +227,16 @@ def test_templates_of_captions(refused, trap, tmp_path):
     (tmp_path / "words.yaml").write_text(f'structured: {APPLY} ["{trap.sprung}"]')
     words = ["--root", pristine("embed"), "--templates", tmp_path / "words.yaml"]
     assert "words.yaml" in refused("data", "captions", "embed", *words)
+
+
+def test_a_module_in_the_working_folder_that_calls_itself_medlit(trap, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "medlit").mkdir()
+    for name in ("__init__.py", "cli.py"):
+        (tmp_path / "medlit" / name).write_text(
+            f"import os\nos.path.exists(p := {str(trap.sprung)!r}) or os.mkdir(p)\n"
+        )
+    assert run_medlit(["--version"]) == 0
+    assert not trap.sprung.exists()
+    subprocess.run([sys.executable, "-m", "medlit.cli", "--version"], check=True)  # without PYTHONSAFEPATH
+    assert trap.sprung.is_dir()

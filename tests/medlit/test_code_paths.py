@@ -216,6 +216,21 @@ def test_code_beside_weights_is_never_run(tmp_path, monkeypatch):
     words = ["fit", "--config", written(tmp_path, settings)]
     assert "code that lies beside weights is never run; remove it" in complaint(*words)
     assert "code that lies beside weights is never run; remove it" in complaint(*words, "--allow-code", "true")
+    network = {
+        "class_path": "medlit.models.UnimodalClassifier",
+        "init_args": {"model_args": {"trust_remote_code": True}},
+    }
+    words = ["fit", "--config", written(tmp_path, VALID), "--model.init_args.model", yaml.safe_dump(network)]
+    assert complaint(*words) == "trust_remote_code: code that lies beside weights is never run; remove it"
+
+
+@pytest.mark.parametrize("value", ["false", "null", "0"])
+def test_checkpoints_are_never_unpickled(tmp_path, monkeypatch, value):
+    monkeypatch.chdir(tmp_path)
+    said = "'weights_only': checkpoints are read as tensors and plain types alone; remove it"
+    assert complaint("fit", "--config", written(tmp_path, VALID), "--weights_only", value).endswith(said)
+    settings = {**VALID, "weights_only": yaml.safe_load(value)}
+    assert complaint("test", "--config", written(tmp_path, settings)).endswith(said)
 
 
 def test_a_class_path_in_a_free_mapping_makes_no_object():
