@@ -10,7 +10,6 @@ from jsonargparse import ArgumentParser
 
 from data_modules.synthetic import derm7pt
 from medlit import code_paths
-from medlit.config_source import read_settings
 from medlit.errors import ConfigurationError
 from medlit.lightning_cli import main
 from medlit.recipes.recipe import read_recipe
@@ -280,37 +279,6 @@ def test_a_recipe_cannot_allow_code(tmp_path, part, expected):
     with pytest.raises(ConfigurationError, match=r"recipe\.yaml:\d+: ") as told:
         read_recipe(tmp_path / written(tmp_path, recipe, name="recipe.yaml"))
     assert expected in str(told.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (
-            'trainer: !!python/object/apply:os.system ["touch made"]',
-            "x.yaml:1: not valid YAML: could not determine a constructor",
-        ),
-        ("a:\n  b: !!python/name:os.system", "x.yaml:2: not valid YAML: could not determine a constructor"),
-        ("a:\n- !code x", "x.yaml:2: not valid YAML: could not determine a constructor"),
-        ("a: &a [*a]", "is there an alias of itself?"),
-        ("a: " + "[" * 5000, "nested too deep"),
-        (
-            "a: &a [0, 0, 0, 0, 0, 0, 0, 0, 0]\n"
-            + "".join(
-                f"{key}: &{key} [{', '.join([f'*{before}'] * 9)}]\n"
-                for before, key in zip("abcdefgh", "bcdefghi", strict=True)
-            ),
-            "more than 100,000 settings",
-        ),
-        ("a: " + "x" * 1_000_001, "more than 1,000,000 bytes"),
-    ],
-)
-def test_yaml_that_asks_for_objects_or_for_all_memory_is_refused(tmp_path, monkeypatch, text, expected):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "x.yaml").write_text(text)
-    with pytest.raises(ConfigurationError) as told:
-        read_settings(["--config", "x.yaml"])
-    assert expected in str(told.value)
-    assert not (tmp_path / "made").exists()
 
 
 @pytest.mark.slow
