@@ -211,8 +211,7 @@ def test_code_beside_weights_is_never_run(tmp_path, monkeypatch):
         "class_path": "peft.PromptTuningConfig",
         "init_args": {"num_virtual_tokens": 1, "tokenizer_kwargs": {"trust_remote_code": True}},
     }
-    settings = with_callback(adapter)
-    words = ["fit", "--config", written(tmp_path, settings)]
+    words = ["fit", "--config", written(tmp_path, with_callback(adapter))]
     assert "code that lies beside weights is never run; remove it" in complaint(*words)
     assert "code that lies beside weights is never run; remove it" in complaint(*words, "--allow-code", "true")
     network = {
@@ -227,9 +226,9 @@ def test_code_beside_weights_is_never_run(tmp_path, monkeypatch):
 def test_checkpoints_are_never_unpickled(tmp_path, monkeypatch, value):
     monkeypatch.chdir(tmp_path)
     said = "'weights_only': checkpoints are read as tensors and plain types alone; remove it"
+    config = written(tmp_path, {**VALID, "weights_only": yaml.safe_load(value)})
+    assert complaint("test", "--config", config).endswith(said)
     assert complaint("fit", "--config", written(tmp_path, VALID), "--weights_only", value).endswith(said)
-    settings = {**VALID, "weights_only": yaml.safe_load(value)}
-    assert complaint("test", "--config", written(tmp_path, settings)).endswith(said)
 
 
 def test_a_class_path_in_a_free_mapping_makes_no_object():
