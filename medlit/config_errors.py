@@ -109,7 +109,7 @@ class _Grammar:
             module = importlib.import_module(module_name)
         except ImportDenied:
             return None
-        except ImportError as error:
+        except (ImportError, TypeError, ValueError) as error:  # the last two: '..x' and '.x' are no modules' names
             return setting.complaint_of_value(f"cannot import '{setting.value}': {error}")
         if hasattr(module, name):
             return None

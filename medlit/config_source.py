@@ -152,10 +152,6 @@ def _walk(node: yaml.Node, path: tuple[str, ...], file: str, source: int) -> Ite
         line = node.start_mark.line + 1
         raise ConfigurationError(f"{file}:{line}: more than {MAX_DEPTH} levels deep; is there an alias of itself?")
     if isinstance(node, yaml.MappingNode):
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                line = key.start_mark.line + 1
-                raise ConfigurationError(f"{file}:{line}: a list or mapping is no key; write a word before its colon")
         children = [(key.value, key.start_mark.line + 1, child) for key, child in node.value]
         seen: dict[str, int] = {}
         for name, line, _ in children:
