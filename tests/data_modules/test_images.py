@@ -1,5 +1,7 @@
 import io
 import re
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -98,6 +100,16 @@ class TestReadImage:
     def test_rgb_in_this_order(self, tmp_path, pixels):
         Image.fromarray(pixels).save(tmp_path / "a.png")
         assert np.array_equal(read_image(tmp_path / "a.png"), pixels)
+
+    @pytest.mark.parametrize("name", [b"zTXt", b"iTXt", b"iCCP"])
+    def test_words_and_profiles_that_unpack_to_megabytes_are_refused(self, tmp_path, pixels, name):
+        Image.fromarray(pixels).save(tmp_path / "a.png")
+        start, packed = (tmp_path / "a.png").read_bytes(), zlib.compress(bytes(2**26), level=9)
+        data = b"k\0\1\0\0\0" + packed if name == b"iTXt" else b"k\0\0" + packed
+        chunk = struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        (tmp_path / "a.png").write_bytes(start[:33] + chunk + start[33:])
+        with pytest.raises(UnreadableImageError, match=r"a.png: Decompressed data too large"):
+            read_image(tmp_path / "a.png")
 
     @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1"])
     def test_other_modes_become_rgb(self, tmp_path, pixels, mode):
