@@ -13,7 +13,9 @@ import yaml
 
 from medlit.errors import ConfigurationError
 
-NO_SETTINGS = {"config", "c", "help", "h", "print_config"}
+NO_SETTINGS = {"config", "c", "help", "h", "print_config", "allow-code"}
+MAX_BYTES = 1_000_000
+"""With every default written out, a configuration has a thousand lines."""
 MAX_DEPTH, MAX_SETTINGS = 50, 100_000
 """No configuration is so deep or so long; YAML's aliases make one of either out of a few lines."""
 
@@ -100,6 +102,8 @@ def _settings_of_file(file: str, source: int) -> list[Setting]:
         near = get_close_matches(path.name, (p.name for p in folder.iterdir()), n=1)
         hint = f"; did you mean {folder / near[0]}?" if near else ""
         raise ConfigurationError(f"configuration file {file} does not exist below {os.getcwd()}{hint}")
+    if path.stat().st_size > MAX_BYTES:
+        raise ConfigurationError(f"{file}: more than {MAX_BYTES:,} bytes; is this a configuration?")
     with _yaml_of(file):
         text = path.read_text(encoding="utf-8")
         root = yaml.compose(text, Loader=yaml.SafeLoader)

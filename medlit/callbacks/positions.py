@@ -1,4 +1,4 @@
-"""Where a training stands while it validates, written so that Lightning goes back to the validation's start."""
+"""Where a training stands, said so that Lightning goes on there: in a validation, and at the end of an epoch."""
 
 from copy import deepcopy
 from typing import Any
@@ -49,3 +49,17 @@ class Positions:
         """Put the position in the place of a checkpoint's own, during a validation."""
         if self._loops is not None and "loops" in checkpoint:
             checkpoint["loops"]["fit_loop"] = self._loops
+
+
+def go_on_with_next_epoch(trainer: Trainer) -> None:
+    """Let a training that was kept at the end of an epoch go on with the next one; called when training starts.
+
+    With ``max_steps`` Lightning takes every training that goes on for one within an epoch: it would end the epoch a
+    second time, count it twice, and let a plateau step again.
+    """
+    loop = trainer.fit_loop
+    if loop.restarted_on_epoch_end:
+        loop.epoch_progress.increment_completed()
+        loop.reset_restart_stage()
+        loop._restarting = False  # its setter says yes to whatever has max_steps
+        loop.epoch_loop.restarting = False

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from medlit.commands.data import SETS, write_look_alike
 from medlit.errors import ConfigurationError
+from medlit.recipes.guard import SAFE_PATH
 
 MODALITIES = {"derm7pt": ("clinic", "derm"), "mmc_amd": ("cfp", "oct"), "mrnet": ("axial", "coronal", "sagittal")}
 """By set, in order."""
@@ -102,7 +103,7 @@ def train(folder: Path, *, cases: int, seed: int, epochs: int | None = None, nam
 def run_medlit(words: list[str]) -> int:
     """The exit code of ``medlit`` with some words, in a process of its own."""
     # The networks are so small that more threads only wait for each other.
-    environment = {"OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1", **os.environ}
+    environment = {"OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1", **os.environ, **SAFE_PATH}
     return subprocess.run([sys.executable, "-m", "medlit.cli", *words], env=environment, check=False).returncode
 
 

@@ -37,10 +37,25 @@ def main(args: list[str]) -> int:
 
     recipe = changed(read_recipe(options.file), seeds=options.seeds or (), configs=options.config, settings=options.set)
     out = options.out or Path("runs") / recipe.name
-    return run(recipe, out=out, jobs=options.jobs, rerun=options.rerun, dry_run=options.dry_run)
+    return run(
+        recipe,
+        out=out,
+        jobs=options.jobs,
+        rerun=options.rerun,
+        dry_run=options.dry_run,
+        allow_code=options.allow_code,
+    )
 
 
-def run(recipe: "Recipe", *, out: Path, jobs: int | None = None, rerun: bool = False, dry_run: bool = False) -> int:
+def run(
+    recipe: "Recipe",
+    *,
+    out: Path,
+    jobs: int | None = None,
+    rerun: bool = False,
+    dry_run: bool = False,
+    allow_code: bool = False,
+) -> int:
     """Run what is not finished of a recipe, and write its table.
 
     Args:
@@ -49,6 +64,7 @@ def run(recipe: "Recipe", *, out: Path, jobs: int | None = None, rerun: bool = F
         jobs: Trainings at a time; None: one per GPU, or one.
         rerun: Train anew what was trained with other settings.
         dry_run: Print what would be run instead.
+        allow_code: Whether configurations may name code of any package.
 
     Returns:
         0; 1 where a training failed.
@@ -59,7 +75,7 @@ def run(recipe: "Recipe", *, out: Path, jobs: int | None = None, rerun: bool = F
     from medlit.recipes import plan, published, runner
 
     known = None if recipe.published is None else published.read_published(recipe.published)
-    planned = plan.plan(recipe, out)
+    planned = plan.plan(recipe, out, allow_code=allow_code)
     if dry_run:
         return _print_plan(planned, rerun=rerun)
     _refuse_changed(planned, rerun=rerun)
@@ -167,6 +183,11 @@ def _parser() -> argparse.ArgumentParser:
     run_verb.add_argument("--jobs", type=int, help="trainings at a time (default: one per GPU, or one)")
     run_verb.add_argument("--out", type=Path, help="folder of the recipe (default: runs/<its name>)")
     run_verb.add_argument("--rerun", action="store_true", help="train anew what was trained with other settings")
+    run_verb.add_argument(
+        "--allow-code",
+        action="store_true",
+        help="let class paths of the configurations name code of any package, such as your own",
+    )
     run_verb.add_argument(
         "--seeds", type=int, nargs="+", help="in place of the recipe's; of a stage's own those given, or its first"
     )

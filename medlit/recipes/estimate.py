@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,9 @@ from typing import Any
 import yaml
 
 from data_modules.errors import DataError
+from medlit.code_paths import known_code_alone
 from medlit.errors import ConfigurationError
+from medlit.recipes.guard import SAFE_PATH
 from medlit.recipes.plan import Job
 
 HEAD = "# lightning.pytorch=="
@@ -63,7 +66,8 @@ def estimate(jobs: Sequence[Job], config: Mapping[str, Any]) -> Steps:
     if epochs is None:
         return Steps(each_epoch=None, epochs=None, limit=limit, problem="trainer.max_epochs sets no bound")
     try:
-        batches = max(_batches(config["data"], fold=fold) for fold in sorted({job.fold for job in jobs}, key=str))
+        with known_code_alone(unless=jobs[0].allow_code):
+            batches = max(_batches(config["data"], fold=fold) for fold in sorted({job.fold for job in jobs}, key=str))
     except DataError as error:
         return Steps(each_epoch=None, epochs=epochs, limit=limit, problem=" ".join(str(error).split()))
     devices = trainer.get("devices")
@@ -97,9 +101,12 @@ def configurations(jobs: Sequence[Job]) -> list[dict[str, Any]]:
         ConfigurationError: With the name of the first training whose configuration is not valid, and what the command
             said.
     """
-    questions = json.dumps([["fit", *job.words, "--print_config"] for job in jobs])
+    questions = json.dumps(
+        [["fit", *job.words, "--allow-code", json.dumps(job.allow_code), "--print_config"] for job in jobs]
+    )
     command = [sys.executable, "-m", "medlit.recipes.ask"]
-    done = subprocess.run(command, input=questions, stdout=subprocess.PIPE, text=True, check=True)
+    environment = {**os.environ, **SAFE_PATH}
+    done = subprocess.run(command, input=questions, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return [_read(job, *answer) for job, answer in zip(jobs, json.loads(done.stdout), strict=True)]
 
 
