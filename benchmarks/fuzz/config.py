@@ -58,9 +58,18 @@ def make(folder: Path) -> Target:
     return Target(READERS, seeds_of(parts), partial(part_opens, parts), partial(read_part, parts), mutate_part(mutate))
 
 
+def _values(text: str | bytes) -> Any:
+    """Plain values, read ten times as fast as the product reads them."""
+    loader = CLoader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
 def _plain(content: bytes) -> bytes:
     """Without comments, which take most of a reader's time."""
-    return yaml.dump(yaml.load(content, CLoader), Dumper=CDumper, sort_keys=False, default_flow_style=None).encode()
+    return yaml.dump(_values(content), Dumper=CDumper, sort_keys=False, default_flow_style=None).encode()
 
 
 SMALL = """name: small
@@ -137,7 +146,7 @@ def mutate(data: bytes, random: Random) -> bytes:
 def _as_tree(text: str, random: Random) -> bytes | None:
     """Written anew with a value of it changed; None where it cannot be read."""
     try:
-        tree: Any = yaml.load(text, CLoader)
+        tree: Any = _values(text)
     except Exception:  # whatever comes of dates that are none, or of tags
         return None
     for _ in range(random.choice((1, 1, 2, 3))):
