@@ -17,7 +17,6 @@ from benchmarks.fuzz.target import Part, Target, part_opens, read_part, seeds_of
 READERS = (
     "medlit/checkpoint.py",
     "medlit/mama_checkpoint.py",
-    "medlit/checkpoint_io.py",
     "medlit/seal.py",
     "medlit/resume.py",
     "medlit/models/weights.py",
