@@ -22,6 +22,8 @@ PREDICTIONS = tuple(f"{stem}_*.{format}" for stem in ("predictions", "predict") 
 OUTPUTS = (*TRACES, *PREDICTIONS, SUBSETS, FIGURES, "checkpoints/*.ckpt.damaged", "checkpoints/.*.part")
 """The files that runs write; these and the logs are removed when a run is overwritten."""
 LOGS = ("logs/csv", "logs/tensorboard")
+SUBMIT_SCRIPT, SUBMITTED, SUBMISSION, JOB_STATE = "submit.sh", "submit.yaml", "submit.json", "job_state"
+"""What a run submitted to SLURM keeps besides: script, configuration, the job's number, and what the script says of it."""
 
 
 def default_run_dir(configs: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from medlit.callbacks.checkpoint import select_from_step
 from medlit.callbacks.files import write_whole
 from medlit.checkpoint import foundation_fingerprint
 from medlit.preemption import Preempted
@@ -43,7 +44,8 @@ class RunManifest(Callback):
     hashes, whether the data are synthetic, how many labels train (``training_counts``), why weights made from them must
     not be shared (``restrictions``), class names, modalities, foundation (of a MaMATask, both towers'), numbers of
     parameters. ``stages`` has a record of the last fit, test and predict in the folder: its command, times, status,
-    data hashes and checkpoint. At the start of training the global batch is printed.
+    data hashes and checkpoint; of a fit also how many epochs it may take and how its best checkpoint is chosen. At the
+    start of training the global batch is printed.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -94,6 +96,8 @@ class RunManifest(Callback):
             "data_hashes": data_hashes(trainer),
             "checkpoint": str(trainer.ckpt_path) if resumed else None,
         }
+        if stage == "fit":
+            manifest["stages"][stage] |= aims(trainer, task)
         write_manifest(trainer, manifest)
 
     def _end(self, trainer: Trainer, stage: str, status: str) -> None:
@@ -149,6 +153,17 @@ def global_batch(trainer: Trainer) -> int | None:
     """Cases per optimizer step; None where the data do not say how many a batch holds."""
     per_device = getattr(getattr(trainer, "datamodule", None), "batch_size", None)
     return None if per_device is None else int(trainer.world_size * per_device * trainer.accumulate_grad_batches)
+
+
+def aims(trainer: Trainer, task: LightningModule) -> dict[str, Any]:
+    """How far a training may go, and by which metric, from which step on, its best checkpoint is chosen."""
+    keeper = trainer.checkpoint_callback
+    return {
+        "max_epochs": trainer.max_epochs,
+        "monitor": getattr(keeper, "monitor", None),
+        "mode": getattr(keeper, "mode", None),
+        "select_from_step": select_from_step(task),
+    }
 
 
 def global_batch_line(trainer: Trainer) -> str:

@@ -88,13 +88,17 @@ def _print_plan(jobs: Mapping["Key", "Job"], *, rerun: bool) -> int:
     """Order, commands, how far each training is, and how many steps they take at most."""
     import shlex
 
-    from medlit.recipes.estimate import configurations, estimate
+    import yaml
+
+    from medlit.recipes.ask import configurations
+    from medlit.recipes.estimate import estimate
     from medlit.recipes.plan import next_command, state_of, what_changed
 
     stages: dict[str, list[Job]] = {}
     for job in jobs.values():
         stages.setdefault(job.stage, []).append(job)
-    configs = configurations([mine[0] for mine in stages.values()])
+    texts = configurations({mine[0].title: mine[0].words for mine in stages.values()})
+    configs = [yaml.safe_load(text) for text in texts.values()]
     steps = {stage: estimate(stages[stage], config) for stage, config in zip(stages, configs, strict=True)}
     total, unknown = 0, False
     for number, job in enumerate(jobs.values(), start=1):

@@ -1,0 +1,229 @@
+"""``medlit submit``: train as a batch job of SLURM that a person can read, edit, and submit again."""
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from medlit import run_folder
+from medlit.cluster.resources import Resources, seconds, seeds_of
+from medlit.cluster.script import Script, program
+from medlit.config_source import Setting, options, read_settings
+from medlit.errors import ConfigurationError
+
+OK = 0
+CPUS_OF_A_GPU = 8
+"""Cores of a process with a GPU where none are asked for: the shipped experiments load data with four workers."""
+
+GIVEN = {
+    "config": "--config before the --",
+    "c": "--config before the --",
+    "run_dir": "--run_dir before the --",
+    "trainer.accelerator": "--gpus-per-node",
+    "trainer.devices": "--gpus-per-node, or --tasks-per-node of a job on CPUs",
+    "trainer.num_nodes": "--nodes",
+    "resume": "the script, which goes on from a checkpoint where there is one",
+    "ckpt_path": "the script, which goes on from a checkpoint where there is one",
+}
+"""Options of ``medlit fit`` that are not the user's here, and what gives them."""
+OF_ONE_TRAINING = ("array", "stage", "fit_options")
+OF_RECIPES = ("seeds", "set", "rerun")
+OF_SBATCH = ("partition", "time", "mem", "account", "qos")
+"""What may change when a run folder is submitted again: how many processes train is part of the result."""
+
+
+def main(args: list[str]) -> int:
+    """Submit a training, several seeds of one, a run folder again, or a recipe.
+
+    Args:
+        args: Words after ``submit``.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigurationError: If something asked for cannot be.
+        SlurmError: If SLURM is not there, or refuses.
+    """
+    parser = _parser()
+    asked = parser.parse_args(args)
+    given = [name for name, value in vars(asked).items() if value != parser.get_default(name)]
+    if asked.fit_options and not asked.fit_options[0].startswith("-"):
+        raise ConfigurationError(f"{asked.fit_options[0]}: a configuration is named by --config")
+    if asked.resume is not None:
+        _refuse([name for name in given if name not in ("resume", "dry_run", *OF_SBATCH)], "not with --resume")
+        return _resume(asked)
+    if asked.recipe is not None:
+        _refuse([name for name in given if name in OF_ONE_TRAINING], "not with --recipe")
+        from medlit.cluster import recipe_jobs
+
+        return recipe_jobs.main(asked)
+    _refuse([name for name in given if name in OF_RECIPES], "with --recipe alone")
+    if not asked.config:
+        raise ConfigurationError("nothing to submit: give --config, --recipe or --resume")
+    return _train(asked)
+
+
+def _refuse(names: Sequence[str], why: str) -> None:
+    for name in names:
+        raise ConfigurationError(f"{'options behind --' if name == 'fit_options' else _spelled(name)}: {why}")
+
+
+def _spelled(name: str) -> str:
+    """An option as the user types it."""
+    return "--" + (name if name == "run_dir" else name.replace("_", "-"))
+
+
+def _train(asked: argparse.Namespace) -> int:
+    words = [*(word for config in asked.config for word in ("--config", config)), *asked.fit_options]
+    settings = read_settings(words)
+    script = _script(asked, settings)
+    if asked.dry_run:
+        print(script, end="")
+        return OK
+    from medlit.cluster import submission
+    from medlit.recipes.ask import configurations
+
+    for folder in submission.folders_of(script):
+        submission.refuse_run(folder)
+    print("reading the configuration as medlit fit will", flush=True)
+    config = configurations({"": [*words, "--run_dir", str(script.folder)]})[""]
+    job = submission.submit(script, config)
+    print(f"{script.path}: submitted as job {job}; how it goes: medlit status {script.folder}")
+    return OK
+
+
+def _script(asked: argparse.Namespace, settings: Sequence[Setting]) -> Script:
+    """The batch script of a training."""
+    seeds = seeds_of(asked.array) if asked.array else ()
+    _refuse_given(asked, seeds)
+    for path in (asked.stage, asked.container):
+        if path is not None and not path.exists():
+            raise ConfigurationError(f"{path} does not exist")
+    folder = asked.run_dir or Path(_last(settings, "run_dir") or run_folder.default_run_dir(asked.config))
+    resources = resources_of(asked)
+    processes = resources.nodes * resources.processes_per_node
+    return Script(
+        name=folder.name,
+        folder=folder,
+        workdir=Path.cwd(),
+        resources=resources,
+        program=program(),
+        seeds=seeds,
+        ddp=not resources.gpus_per_node and processes > 1 and not _chooses_strategy(settings),
+        doctor=not asked.no_doctor,
+        stage=asked.stage,
+        container=asked.container,
+    )
+
+
+def _refuse_given(asked: argparse.Namespace, seeds: Sequence[int]) -> None:
+    """Refuse options of ``medlit fit`` that the script gives."""
+    given = {
+        **GIVEN,
+        **({"seed_everything": "--array"} if seeds else {}),
+        **({"data.init_args.root": "--stage", "data.root": "--stage"} if asked.stage else {}),
+    }
+    for name, _ in options(asked.fit_options):
+        if name in given:
+            raise ConfigurationError(f"--{name} comes from {given[name]}; remove it")
+
+
+def resources_of(
+    asked: argparse.Namespace, *, nodes: int = 1, gpus_per_node: int = 1, tasks_per_node: int = 1
+) -> Resources:
+    """What the options ask for.
+
+    Args:
+        asked: The options.
+        nodes: Where they do not say.
+        gpus_per_node: Where they do not say.
+        tasks_per_node: Where they do not say.
+
+    Raises:
+        ConfigurationError: If something is missing, or makes no sense.
+    """
+    if asked.time is None:
+        raise ConfigurationError("--time is missing: how long the job may take, such as 12:00:00")
+
+    def or_else(value: int | None, default: int) -> int:
+        return default if value is None else value
+
+    gpus = or_else(asked.gpus_per_node, gpus_per_node)
+    return Resources(
+        time=asked.time,
+        partition=asked.partition,
+        nodes=or_else(asked.nodes, nodes),
+        gpus_per_node=gpus,
+        tasks_per_node=or_else(asked.tasks_per_node, tasks_per_node),
+        cpus_per_task=or_else(asked.cpus_per_task, CPUS_OF_A_GPU if gpus else 1),
+        mem=asked.mem,
+        account=asked.account,
+        qos=asked.qos,
+        signal_seconds=asked.signal_seconds,
+    )
+
+
+def _last(settings: Sequence[Setting], key: str) -> str | None:
+    """The value that counts of those given for a key."""
+    return next((setting.value for setting in reversed(settings) if setting.key == key), None)
+
+
+def _chooses_strategy(settings: Sequence[Setting]) -> bool:
+    """Whether the configuration says how processes train together."""
+    chosen = [setting for setting in settings if setting.path[:2] == ("trainer", "strategy")]
+    return bool(chosen) and chosen[-1].value != "auto"
+
+
+def _resume(asked: argparse.Namespace) -> int:
+    """Submit a run folder again."""
+    from medlit.cluster import submission
+
+    if asked.time is not None:
+        seconds(asked.time)
+    changes = {name: getattr(asked, name) for name in OF_SBATCH}
+    given = [f"--{name}={value}" for name, value in changes.items() if value is not None]
+    if asked.dry_run:
+        print(shlex.join(["sbatch", *submission.to_resume(asked.resume, given)]))
+        return OK
+    job = submission.resubmit(asked.resume, given)
+    print(f"{asked.resume}: submitted again as job {job}; how it goes: medlit status {asked.resume}")
+    return OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="medlit submit",
+        description="Train as a batch job of SLURM. The script and the configuration, every default filled in, are "
+        "written into the run folder and submitted. A job that is pre-empted, or whose time is up, saves, goes back into "
+        "the queue, and goes on from its checkpoint.",
+    )
+    what = parser.add_argument_group("what is trained")
+    what.add_argument("--config", action="append", default=[], metavar="FILE", help="as of medlit fit; several are merged")
+    what.add_argument("--array", metavar="SEEDS", help="one job for each of several seeds: 0-2 or 0,1,2")
+    what.add_argument("--run_dir", type=Path, metavar="DIR", help="folder of the run (default: runs/<config names>)")
+    what.add_argument("--resume", type=Path, metavar="RUN", help="submit a run folder again; it goes on where it ended")
+    what.add_argument("--recipe", metavar="FILE", help="the trainings of a recipe that are not finished, each a job")
+    what.add_argument("--seeds", type=int, nargs="+", help="of --recipe, as of medlit recipe run")
+    what.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="of --recipe, likewise")
+    what.add_argument("--rerun", action="store_true", help="of --recipe, likewise")
+    what.add_argument("fit_options", nargs="*", metavar="-- OPTIONS", help="further options of medlit fit, behind a --")
+    where = parser.add_argument_group("what SLURM is asked for")
+    where.add_argument("--time", help="limit: minutes (30), 12:00:00 or days-hours (2-12)")
+    where.add_argument("--partition", help="default: the cluster's")
+    where.add_argument("--nodes", type=int, help="default: 1; of a recipe: what each configuration says")
+    where.add_argument("--gpus-per-node", type=int, help="one process each; 0: CPUs alone (default: as of --nodes)")
+    where.add_argument("--tasks-per-node", type=int, help="processes per node of a job without GPUs (default: 1)")
+    where.add_argument("--cpus-per-task", type=int, help=f"cores of a process (default: {CPUS_OF_A_GPU} beside a GPU, or 1)")
+    where.add_argument("--mem", help="memory of a node, such as 64G")
+    where.add_argument("--account")
+    where.add_argument("--qos")
+    where.add_argument(
+        "--signal-seconds", type=int, default=120, help="how long before its limit a job saves (default: %(default)s)"
+    )
+    how = parser.add_argument_group("how it runs")
+    how.add_argument("--stage", type=Path, metavar="DATA", help="folder or .tar that is brought to each node's own disk")
+    how.add_argument("--container", type=Path, metavar="IMAGE", help="Apptainer image that holds medlit")
+    how.add_argument("--no-doctor", action="store_true", help="start without medlit doctor's look around")
+    how.add_argument("--dry-run", action="store_true", help="print the script; nothing is written or submitted")
+    return parser
