@@ -19,7 +19,7 @@ class Progress:
     """How far a training is.
 
     Args:
-        status: What the manifest says of it: ``started``, ``finished``, ``interrupted``, ``failed: <error>``, ...; empty
+        status: What the manifest says of it: ``started``, ``finished``, ``interrupted``, ``failed: <error>``; empty
             where there is no manifest.
         testing: Whether a test or a prediction has started and not ended.
         epochs: How many have ended.
@@ -88,7 +88,9 @@ def _stages(folder: Path) -> dict[str, dict[str, Any]]:
         stages = json.loads((folder / run_folder.MANIFEST).read_text(encoding="utf-8"))["stages"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-    return {name: stage for name, stage in stages.items() if isinstance(stage, dict)} if isinstance(stages, dict) else {}
+    return (
+        {name: stage for name, stage in stages.items() if isinstance(stage, dict)} if isinstance(stages, dict) else {}
+    )
 
 
 def _written(path: Path) -> float:

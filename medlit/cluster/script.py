@@ -48,7 +48,9 @@ class Script:
     def __post_init__(self) -> None:
         for path in (self.folder, self.workdir):
             if "\\" in str(path) or not str(path).isprintable():
-                raise ConfigurationError(f"{str(path)!r}: SLURM takes no backslash and no line break in a folder's name")
+                raise ConfigurationError(
+                    f"{str(path)!r}: SLURM takes no backslash and no line break in a folder's name"
+                )
 
     @property
     def path(self) -> Path:
@@ -185,8 +187,8 @@ DOCTOR = """\
 "${once_per_node[@]}" "${medlit[@]}" doctor "${options[@]}" || finish $?"""
 
 TRAINING = """\
-# Training, one process per @EACH@, goes on from the last checkpoint where there is one. After a signal the processes end
-# one by one while others still save: none ends the rest, and none is waited for longer than five minutes.
+# Training, one process per @EACH@, goes on from the last checkpoint where there is one. When a signal comes one process
+# ends before the others have: it must not take them along, nor may one that failed keep them waiting for ever.
 srun --export=ALL --kill-on-bad-exit=0 --wait=300 "${medlit[@]}" fit "${options[@]}" --resume true
 finish $?"""
 

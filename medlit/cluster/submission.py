@@ -130,7 +130,9 @@ def refuse_run(folder: Path) -> None:
 def _refuse_alive(folder: Path, known: Submission, queue: Mapping[str, slurm.QueuedJob]) -> None:
     if known.job in queue:
         state = queue[known.job].state
-        raise ConfigurationError(f"{folder}: its job {known.job} is {state}; wait for it, or end it: scancel {known.job}")
+        raise ConfigurationError(
+            f"{folder}: its job {known.job} is {state}; wait for it, or end it: scancel {known.job}"
+        )
 
 
 def _found(folder: Path) -> tuple[Path, dict[Path, Submission]]:
@@ -172,11 +174,10 @@ def read_submission(folder: Path) -> Submission | None:
         job, seed = str(record["job"]), record["seed"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    try:
-        job, state = (folder / run_folder.JOB_STATE).read_text(encoding="utf-8").split()  # also of sbatch by hand
-    except (OSError, ValueError):
+    said = run_folder.job_state(folder)
+    if said is None:
         return Submission(job=job, seed=seed, begun=False, exit_code=None)
-    return Submission(job=job, seed=seed, begun=True, exit_code=int(state) if state.isdecimal() else None)
+    return Submission(job=said[0], seed=seed, begun=True, exit_code=said[1])  # another number: sbatch by hand
 
 
 def _write(path: Path, text: str) -> None:

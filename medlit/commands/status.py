@@ -80,9 +80,9 @@ def _table(lines: Sequence[Sequence[str]]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="medlit status",
-        description="How far runs are: their state in SLURM's queue or, without it, by their files; epochs that have "
-        "ended, the best value of the metric that chooses the checkpoint, what is left of the job's limit, and how long "
-        "training takes at most if it goes on at its pace.",
+        description="How far runs are: their state in SLURM's queue or, without it, by their files; how many epochs "
+        "have ended, the best value of the metric that chooses the checkpoint, what is left of the job's limit, and "
+        "how long training takes at most if it goes on at its pace.",
     )
     parser.add_argument(
         "folders", type=Path, nargs="*", default=[Path("runs")], help="run folders, or folders of them (default: runs)"

@@ -8,6 +8,7 @@ from typing import Any
 from data_modules.errors import DataError
 from medlit.recipes.plan import Job
 
+
 @dataclass(frozen=True, kw_only=True)
 class Steps:
     """Optimizer steps of one training at most: it may be stopped early.

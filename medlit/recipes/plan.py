@@ -202,7 +202,8 @@ def state_of(job: Job) -> State:
         return "new"
     if record.get("fingerprint") != job.fingerprint:
         return "changed"
-    ended = record.get("status") == "finished" and job.result.is_file()
+    said = run_folder.job_state(job.folder)  # of a recipe whose trainings are jobs of SLURM
+    ended = (record.get("status") == "finished" or (said is not None and said[1] == 0)) and job.result.is_file()
     return "finished" if ended or (not job.test and is_trained(job.folder)) else "interrupted"
 
 
@@ -277,6 +278,7 @@ def next_command(job: Job) -> tuple[str, list[str]]:
 def make_room(job: Job) -> None:
     """Remove what an earlier attempt left, so that a training can start anew."""
     run_folder.clear(job.folder)
+    (job.folder / run_folder.JOB_STATE).unlink(missing_ok=True)
     if read_record(job.folder):  # it was killed before medlit's manifest was there
         (job.folder / run_folder.CONFIG).unlink(missing_ok=True)
 
