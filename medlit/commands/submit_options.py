@@ -31,7 +31,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="of --recipe, likewise"
     )
     what.add_argument("--rerun", action="store_true", help="of --recipe, likewise")
-    what.add_argument("fit_options", nargs="*", metavar="-- OPTIONS", help="further options of medlit fit, behind a --")
+    what.add_argument(
+        "fit_options", nargs="*", default=[], metavar="-- OPTIONS", help="further options of medlit fit, behind a --"
+    )
     where = parser.add_argument_group("what SLURM is asked for")
     where.add_argument("--time", help="limit: minutes (30), 12:00:00 or days-hours (2-12)")
     where.add_argument("--partition", help="default: the cluster's")

@@ -53,10 +53,9 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SchedulerParameters=bf_interval=1,sched_interval=1
 GresTypes=gpu
-NodeName=DEFAULT NodeHostname={host} NodeAddr=127.0.0.1
-NodeName=n1 Port={ports[1]} CPUs=1
-NodeName=n2 Port={ports[2]} CPUs=1
-NodeName=g[1-4] Port=[{ports[3]}-{last_port}] CPUs=64 Gres=gpu:8 RealMemory=1000000
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=1
+NodeName=g[1-4] NodeAddr=127.0.0.1 Port=[{ports[3]}-{last_port}] CPUs=64 Gres=gpu:8 RealMemory=1000000
 PartitionName=cpu Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes=g[1-4] MaxTime=INFINITE State=UP
 """
