@@ -118,7 +118,7 @@ class Script:
 
     def _finish(self) -> str:
         """The function that ends the job."""
-        clean = '    "${once_per_node[@]}" rm -rf "$local_disk"\n' if self.stage else ""
+        clean = '    "${once_per_node[@]}" rm -rf "$local_disk"; rm -f "$run_dir/staged"\n' if self.stage else ""
         return FINISH.replace("@CLEAN@", clean)
 
     def _options(self) -> str:
@@ -140,9 +140,11 @@ class Script:
         is_archive = self.stage.name.endswith(ARCHIVES)
         how = 'tar -xf "$1" -C "$2"' if is_archive else 'cp -R "$1/." "$2"'
         return f"""\
-# The data are {"unpacked" if is_archive else "copied"} to the local disk of every node.
+# The data are {"unpacked" if is_archive else "copied"} to the local disk of every node. A run that goes on elsewhere
+# has to find them under the same name: that is the link.
 "${{once_per_node[@]}}" sh -c 'mkdir -p "$2" && {how}' stage {_word(self.stage)} "$local_disk" || finish $?
-options+=(--data.init_args.root "$local_disk")"""
+ln -sfn "$local_disk" "$run_dir/staged"
+options+=(--data.init_args.root "$run_dir/staged")"""
 
     def _doctor(self) -> str:
         return DOCTOR if self.doctor else ""
