@@ -106,7 +106,7 @@ class Script:
         lines.append(f"medlit=({self._program()})")
         if self.stage or (self.doctor and not self.words):
             lines.append('once_per_node=(srun --export=ALL --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1)')
-        lines.append("most_restarts=50")
+        lines.append("most_restarts=50  # then it is given up")
         return "\n".join(lines)
 
     def _program(self) -> str:
@@ -181,6 +181,7 @@ if ((SLURM_JOB_NUM_NODES > 1)); then
 fi
 export MASTER_ADDR MASTER_PORT=$((10000 + SLURM_JOB_ID % 20000))
 export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1  # weights are fetched on the login node
+export PYTHONUNBUFFERED=1  # the output is there when it is written
 export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK
 export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK  # srun does not take it from the job, from SLURM 22.05 on"""
 
@@ -189,8 +190,8 @@ DOCTOR = """\
 "${once_per_node[@]}" "${medlit[@]}" doctor "${options[@]}" || finish $?"""
 
 TRAINING = """\
-# Training, one process per @EACH@, goes on from the last checkpoint where there is one. When a signal comes one process
-# ends before the others have: it must not take them along, nor may one that failed keep them waiting for ever.
+# Training, one process per @EACH@, goes on from the last checkpoint where there is one. After a signal one process ends
+# before the others: it must not take them along; and one that failed does not keep them waiting for longer than 300 s.
 srun --export=ALL --kill-on-bad-exit=0 --wait=300 "${medlit[@]}" fit "${options[@]}" --resume true
 finish $?"""
 
