@@ -18,7 +18,7 @@ from data_modules.mammography.prepare.manifest import COLUMNS
 from data_modules.mammography.prepare.work import PASSING, ErrorKind
 from data_modules.synthetic import embed
 from medlit.cli import LIGHTNING_VERBS
-from medlit.commands import VERBS, captions, convert, data, prepare, recipe
+from medlit.commands import VERBS, captions, convert, data, prepare, recipe, status, submit_options
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -27,7 +27,13 @@ PAGES = {
 }
 MAMMOGRAPHY = PAGES["docs/mammography.md"]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-PARSERS = {"convert": convert._parser, "recipe": recipe._parser, "data": data._parser}
+PARSERS = {
+    "convert": convert._parser,
+    "recipe": recipe._parser,
+    "data": data._parser,
+    "submit": submit_options.make_parser,
+    "status": status._parser,
+}
 DELEGATED = {"prepare": prepare._parser, "captions": captions._parser}
 
 
@@ -108,6 +114,18 @@ def test_python_of_class_captions_runs(capsys):
     (code,) = blocks(MAMMOGRAPHY, "python")
     exec(compile(code, "docs/mammography.md", "exec"), {})
     assert [line[0] for line in capsys.readouterr().out.splitlines()] == list("0123")
+
+
+def test_options_of_submit_are_all_told():
+    told = re.findall(r"`(--[\w-]+)`", PAGES["docs/slurm.md"].split("| option |")[1].split("\n\n")[0])
+    options = {action.option_strings[-1] for action in submit_options.make_parser()._actions if action.option_strings}
+    assert set(told) == options - {"--help"}
+
+
+def test_what_the_container_copies_is_there():
+    files = (ROOT / "docs" / "medlit.def").read_text().split("%files")[1].split("%post")[0].split()[::2]
+    assert len(files) == 6
+    assert [file for file in files if not (ROOT / file).exists()] == []
 
 
 @pytest.mark.slow
