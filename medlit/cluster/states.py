@@ -58,12 +58,15 @@ def look(folder: Path, queue: Mapping[str, QueuedJob] | None) -> Run:
     """
     known, progress = read_submission(folder), progress_of(folder)
     queued = queue.get(known.job) if known and queue else None
-    if known is not None and known.exit_code is not None:
-        state = _state_at_exit(known.exit_code)
-    elif queued is not None:
+    exit_code = known.exit_code if known else None
+    if queued is not None and (exit_code is None or queued.state != "COMPLETING"):
         state = _state_in_queue(queued)
+    elif exit_code is not None:
+        state = _state_at_exit(exit_code)
     elif known is not None and queue is not None and progress.status != "finished":
         state = _state_at_end(known)
+    elif known is not None and not progress.status:
+        state = "unknown (SLURM does not answer)"
     else:
         state = _state_by_files(progress)
     return Run(
@@ -82,7 +85,7 @@ def _state_at_exit(code: int) -> str:
 
 def _state_in_queue(job: QueuedJob) -> str:
     if job.state != "PENDING":
-        return "running" if job.state in ("RUNNING", "COMPLETING") else job.state.lower()
+        return job.state.lower()
     return f"{'requeued' if job.restarts else 'queued'} ({job.reason})"
 
 

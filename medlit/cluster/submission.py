@@ -123,8 +123,8 @@ def refuse_run(folder: Path) -> None:
     if known is not None:
         _refuse_alive(folder, known, slurm.queue())
     if any((folder / trace).exists() for trace in run_folder.TRACES) and run_folder.is_kept(folder):
-        goes_on = "go on with medlit submit --resume" if known else "go on with medlit fit --resume true"
-        raise ConfigurationError(f"{folder} already holds a run; {goes_on}, or choose another --run_dir")
+        goes_on = f"medlit submit --resume {folder}" if known else "medlit fit --resume true"
+        raise ConfigurationError(f"{folder} already holds a run; go on with {goes_on}, or choose another --run_dir")
 
 
 def _refuse_alive(folder: Path, known: Submission, queue: Mapping[str, slurm.QueuedJob]) -> None:
@@ -153,9 +153,9 @@ def _found(folder: Path) -> tuple[Path, dict[Path, Submission]]:
 def _sbatch(script: Path, seeds: Sequence[int], options: Sequence[str]) -> str:
     """Submit, and note the job in its run folders."""
     job = slurm.sbatch(script, options)
-    for seed in seeds or [None]:
+    runs: Sequence[int | None] = seeds or (None,)
+    for seed in runs:
         folder = script.parent if seed is None else script.parent / f"seed_{seed}"
-        (folder / run_folder.JOB_STATE).unlink(missing_ok=True)  # of an earlier job
         record = {
             "format": FORMAT,
             "job": job if seed is None else f"{job}_{seed}",
@@ -175,9 +175,15 @@ def read_submission(folder: Path) -> Submission | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     said = run_folder.job_state(folder)
-    if said is None:
+    if said is None or _number(said[0]) < _number(job):  # of an earlier job
         return Submission(job=job, seed=seed, begun=False, exit_code=None)
-    return Submission(job=said[0], seed=seed, begun=True, exit_code=said[1])  # another number: sbatch by hand
+    return Submission(job=said[0], seed=seed, begun=True, exit_code=said[1])  # a higher number: sbatch by hand
+
+
+def _number(job: str) -> int:
+    """SLURM counts its jobs; of an array, the array's."""
+    digits = job.partition("_")[0]
+    return int(digits) if digits.isdecimal() else 0
 
 
 def _write(path: Path, text: str) -> None:

@@ -61,15 +61,15 @@ def submit_recipe(asked: argparse.Namespace) -> int:
 
 def _recipe_script(asked: argparse.Namespace, job: Job, trainer: Mapping[str, Any], *, name: str) -> Script:
     """The batch script of a recipe's training, with the devices of its configuration where no others are asked for."""
-    devices = trainer.get("devices")
-    on_cpu = trainer.get("accelerator") == "cpu"
-    if asked.gpus_per_node is None and not (isinstance(devices, int) and devices > 0):
-        raise ConfigurationError(f"{job.title}: trainer.devices is {devices!r}: say how many, or give --gpus-per-node")
+    given, on_cpu = trainer.get("devices"), trainer.get("accelerator") == "cpu"
+    devices = given if isinstance(given, int) and given > 0 else None
+    if devices is None and asked.gpus_per_node is None:
+        raise ConfigurationError(f"{job.title}: trainer.devices is {given!r}: say how many, or give --gpus-per-node")
     resources = resources_of(
         asked,
         nodes=trainer.get("num_nodes") or 1,
         gpus_per_node=0 if on_cpu else devices or 1,
-        tasks_per_node=devices if on_cpu and not asked.gpus_per_node else 1,
+        tasks_per_node=(devices or 1) if on_cpu and not asked.gpus_per_node else 1,
     )
     processes = resources.nodes * resources.processes_per_node
     return Script(

@@ -16,6 +16,7 @@ from tests.medlit.command_line import EXPERIMENTS, SCRIPT, TINY
 
 pytestmark = pytest.mark.slow
 
+GOLDEN = Path(__file__).parent / "golden"
 EPOCHS = 18  # fewer than the patience of early stopping
 
 
@@ -140,10 +141,21 @@ def test_a_job_that_fails_passes_its_exit_code_on_and_may_go_on(slurm, study):
     without_slurm = {**slurm, "SLURM_CONF": "/nonexistent"}
     assert "failed (exit code 2)" in status(without_slurm, study, "runs/fails")
 
+    refused = [SCRIPT, "submit", "--resume", "runs/fails", "--partition", "nowhere"]
+    done = subprocess.run(refused, cwd=study, env=slurm, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.fullmatch(r"medlit: error: .*was not submitted: invalid partition.*\n", done.stderr)
+
     (study / "data-later").symlink_to(study / "data")
-    said = ask(slurm, SCRIPT, "submit", "--resume", "runs/fails", "--time", "7", cwd=study)
-    again = re.search(r"as job (\d+)", said)[1]
-    assert "TimeLimit=00:07:00" in ask(slurm, "scontrol", "-o", "show", "job", again)
+    resume = (SCRIPT, "submit", "--resume", "runs/fails", "--time", "7")
+    cancelled = re.search(r"as job (\d+)", ask(slurm, *resume, cwd=study))[1]
+    assert "TimeLimit=00:07:00" in ask(slurm, "scontrol", "-o", "show", "job", cancelled)
+    wait_until(lambda: "running" in status(slurm, study, run_dir), output(run_dir))
+    ask(slurm, "scancel", cancelled)
+    wait_for_the_end(slurm, cancelled, run_dir=run_dir)  # it does not go back into the queue
+    assert f"cancelled {cancelled}" in status(slurm, study, "runs/fails")
+
+    again = re.search(r"as job (\d+)", ask(slurm, *resume, cwd=study))[1]
     wait_for_the_end(slurm, again, run_dir=run_dir)
     assert run_folder.job_state(run_dir) == (again, 0), output(run_dir)
 
@@ -189,14 +201,11 @@ def test_a_recipe_is_run_by_jobs_that_wait_for_each_other(slurm, study):
 
 
 @pytest.mark.parametrize("nodes", [1, 4])
-def test_scripts_for_gpus_are_what_slurm_reads(slurm, study, nodes):
-    experiment = EXPERIMENTS / "mama_embed.yaml"
-    options = ("--config", experiment, "--partition", "gpu", "--nodes", nodes, "--gpus-per-node", 8, "--mem", "480G")
-    script = ask(slurm, SCRIPT, "submit", *options, "--time", "1-0", "--dry-run", cwd=study)
-    (study / "gpus.sh").write_text(script)
-    number = ask(slurm, "sbatch", "--parsable", study / "gpus.sh").strip()
+def test_scripts_for_gpus_are_what_slurm_reads(slurm, nodes):
+    number = ask(slurm, "sbatch", "--parsable", GOLDEN / f"{nodes}x8.sh").strip()
     job = ask(slurm, "scontrol", "-o", "show", "job", number)
     ask(slurm, "scancel", number)
-    asked = {f"NumNodes={nodes}-{nodes}", f"NumCPUs={nodes * 64}", "CPUs/Task=8", "TimeLimit=1-00:00:00", "Requeue=1"}
-    asked |= {f"NumTasks={nodes * 8}", "TresPerNode=gres:gpu:8", "MinMemoryNode=480G", f"WorkDir={study}"}
-    assert asked - set(re.findall(r"\S+=(?:[^= ]| (?!\S+=))*", job)) == set()
+    asked = ["JobName=mama_embed", "Partition=gpu", f"NumNodes={nodes}-{nodes}", f"NumTasks={nodes * 8}", "CPUs/Task=8"]
+    asked += [f"NumCPUs={nodes * 64}", "TresPerNode=gres:gpu:8", "MinMemoryNode=480G", "TimeLimit=1-00:00:00"]
+    asked += ["Requeue=1", "WorkDir=/home/me/study", f"StdOut=/home/me/study/runs/mama_embed/slurm-{number}.out"]
+    assert [field for field in asked if f" {field} " not in job] == []

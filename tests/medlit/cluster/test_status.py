@@ -11,6 +11,7 @@ import pytest
 from medlit import run_folder
 from medlit.cluster.progress import progress_of
 from medlit.cluster.states import duration, find_runs, look
+from medlit.cluster.submission import read_submission
 from medlit.commands import status
 from medlit.errors import ConfigurationError
 from tests.medlit.command_line import SCRIPT
@@ -113,7 +114,14 @@ def test_what_the_script_left_tells_how_a_job_ended(tmp_path, said, state):
 
 def test_a_job_that_a_person_submitted_by_hand_is_known_once_it_runs(tmp_path):
     write_job(tmp_path, job="12", said="15 running")
-    assert look(tmp_path, None).job == "15"
+    run = look(tmp_path, None)
+    assert (run.job, run.state) == ("15", "unknown (SLURM does not answer)")
+
+
+def test_what_an_earlier_job_left_says_nothing_of_the_next(tmp_path):
+    write_job(tmp_path, job="15_2", said="9_2 1")
+    known = read_submission(tmp_path)
+    assert (known.job, known.begun, known.exit_code) == ("15_2", False, None)
 
 
 def test_runs_are_found_below_a_folder_and_not_in_checkpoints_or_logs(tmp_path):

@@ -146,7 +146,7 @@ def run(command: list[str], environment: dict[str, str]) -> str:
     return done.stdout
 
 
-def wait_until(true, what: str, *, seconds: float = 120) -> None:
+def wait_until(true, what: str, *, seconds: float = 300) -> None:
     give_up = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < give_up, what

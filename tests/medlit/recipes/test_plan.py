@@ -129,6 +129,17 @@ def test_finished_needs_the_predictions(job):
     assert state_of(job) == "finished"
 
 
+def test_a_training_that_was_a_batch_job_is_finished_by_the_word_of_its_script(job):
+    write_record(job, "started")
+    job.predictions.touch()
+    (job.folder / "job_state").write_text("12 1\n")
+    assert state_of(job) == "interrupted"
+    (job.folder / "job_state").write_text("12 0\n")
+    assert state_of(job) == "finished"
+    make_room(job)
+    assert not (job.folder / "job_state").exists()
+
+
 def test_a_run_of_somebody_else_is_left_alone(job):
     job.folder.mkdir(parents=True)
     (job.folder / "config.yaml").write_text("")
