@@ -103,9 +103,8 @@ class Script:
             ]
         if self.stage:
             lines.append("local_disk=${SLURM_TMPDIR:-${TMPDIR:-/tmp}}/medlit-$SLURM_JOB_ID")
-        lines.append(f"medlit=({self._program()})")
-        if self.stage or (self.doctor and not self.words):
             lines.append('once_per_node=(srun --export=ALL --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1)')
+        lines.append(f"medlit=({self._program()})")
         lines.append("most_restarts=50  # then it is given up")
         return "\n".join(lines)
 
@@ -126,6 +125,7 @@ class Script:
         options = [
             f"--config {_word(self.folder / run_folder.SUBMITTED)}",
             '--run_dir "$run_dir"',
+            "--resume true",
             *(['--seed_everything "$seed"'] if self.seeds else []),
             f"--trainer.accelerator {'gpu' if self.resources.gpus_per_node else 'cpu'}",
             *(["--trainer.strategy ddp"] if self.ddp else []),
@@ -186,13 +186,13 @@ export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK
 export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK  # srun does not take it from the job, from SLURM 22.05 on"""
 
 DOCTOR = """\
-# One process per node looks around before the allocation is spent: devices, network, data, weights, free space.
-"${once_per_node[@]}" "${medlit[@]}" doctor "${options[@]}" || finish $?"""
+# The first process of each node looks around before the allocation is spent: devices, data, weights, free space.
+srun --export=ALL --kill-on-bad-exit=0 "${medlit[@]}" doctor "${options[@]}" || finish $?"""
 
 TRAINING = """\
 # Training, one process per @EACH@, goes on from the last checkpoint where there is one. After a signal one process ends
 # before the others: it must not take them along; and one that failed does not keep them waiting for longer than 300 s.
-srun --export=ALL --kill-on-bad-exit=0 --wait=300 "${medlit[@]}" fit "${options[@]}" --resume true
+srun --export=ALL --kill-on-bad-exit=0 --wait=300 "${medlit[@]}" fit "${options[@]}"
 finish $?"""
 
 

@@ -19,7 +19,6 @@ set -u
 job=$SLURM_JOB_ID
 run_dir=runs/mama_embed
 medlit=(/home/me/.venv/bin/medlit)
-once_per_node=(srun --export=ALL --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1)
 most_restarts=50  # then it is given up
 
 # Ends the job with an exit code. 75: stopped by a signal, and saved; 138: by the signal itself, before training could
@@ -54,15 +53,16 @@ export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK  # srun does not take it from the
 options=(
     --config runs/mama_embed/submit.yaml
     --run_dir "$run_dir"
+    --resume true
     --trainer.accelerator gpu
     --trainer.devices "$SLURM_NTASKS_PER_NODE"
     --trainer.num_nodes "$SLURM_JOB_NUM_NODES"
 )
 
-# One process per node looks around before the allocation is spent: devices, network, data, weights, free space.
-"${once_per_node[@]}" "${medlit[@]}" doctor "${options[@]}" || finish $?
+# The first process of each node looks around before the allocation is spent: devices, data, weights, free space.
+srun --export=ALL --kill-on-bad-exit=0 "${medlit[@]}" doctor "${options[@]}" || finish $?
 
 # Training, one process per GPU, goes on from the last checkpoint where there is one. After a signal one process ends
 # before the others: it must not take them along; and one that failed does not keep them waiting for longer than 300 s.
-srun --export=ALL --kill-on-bad-exit=0 --wait=300 "${medlit[@]}" fit "${options[@]}" --resume true
+srun --export=ALL --kill-on-bad-exit=0 --wait=300 "${medlit[@]}" fit "${options[@]}"
 finish $?
