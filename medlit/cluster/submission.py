@@ -1,8 +1,6 @@
 """Run folders of batch jobs: what was submitted, what became of it, and submitting again."""
 
 import json
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -161,7 +159,6 @@ def _sbatch(script: Path, seeds: Sequence[int], options: Sequence[str]) -> str:
             "job": job if seed is None else f"{job}_{seed}",
             "submitted": datetime.now(UTC).isoformat(timespec="seconds"),
             "seed": seed,
-            "command": shlex.join(sys.argv),
         }
         _write(folder / run_folder.SUBMISSION, json.dumps(record, indent=2) + "\n")
     return job
