@@ -96,7 +96,7 @@ def test_two_nodes_train_together(slurm, study, unbroken):
 def test_pre_empted_early_and_amid_training_it_goes_on_to_the_same_weights(slurm, study, unbroken):
     run_dir = study / "runs" / "pre-empted"
     number = submit(slurm, study, "runs/pre-empted", "--nodes", 2, epochs=EPOCHS)
-    wait_until(lambda: "running" in status(slurm, study, run_dir), output(run_dir))
+    wait_until(lambda: f"{number}.0 " in ask(slurm, "squeue", "--steps", "--noheader"), output(run_dir))
     ask(slurm, "scancel", "--signal=USR1", number)  # while it imports
     wait_until(lambda: "requeued (BeginTime)" in status(slurm, study, run_dir), output(run_dir))
     assert not (run_dir / "checkpoints").exists()
