@@ -122,12 +122,6 @@ def test_options_of_submit_are_all_told():
     assert set(told) == options - {"--help"}
 
 
-def test_what_the_container_copies_is_there():
-    files = (ROOT / "docs" / "medlit.def").read_text().split("%files")[1].split("%post")[0].split()[::2]
-    assert len(files) == 6
-    assert [file for file in files if not (ROOT / file).exists()] == []
-
-
 @pytest.mark.slow
 def test_python_of_embed_prepares_c_views_as_well(tmp_path):
     embed.write(tmp_path / "RAW", cases=10, seed=0, img_size=48)
