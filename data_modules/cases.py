@@ -21,6 +21,8 @@ class ImageFile:
     """Below the folder of images as the table has it; absolute or below the working directory once it is found."""
     where: str
     """File, line and column of the table that name it, for errors."""
+    folder: str | None = None
+    """What it must not leave through a link, where that is looked at when it is read: a set has half a million."""
 
 
 @dataclass(frozen=True, slots=True)

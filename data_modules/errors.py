@@ -73,10 +73,6 @@ class WorkerError(DataError, RuntimeError):
     """A worker process could not start."""
 
 
-class WorkerDiedError(DataError, RuntimeError):
-    """A process that reads images for a training was killed, by the kernel where memory ran out."""
-
-
 def nearest(value: str, allowed: Iterable[str]) -> str:
     """Words for an error about an unknown value: the nearest known one, or all of them.
 

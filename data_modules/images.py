@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from data_modules.errors import ImageNotFoundError, UnreadableFileError, UnreadableImageError, UnsafePathError
+from data_modules.links import HINT, stays_within
 
 Pixels = NDArray[np.uint8]
 """(H, W, 3), RGB."""
@@ -26,7 +27,6 @@ class ImageFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._resolved_root = root.resolve()
         self._listings: dict[Path, dict[str, list[str]]] = {}
 
     def find(self, relative: str, *, where: str) -> Path:
@@ -52,11 +52,8 @@ class ImageFolder:
             ) from error
         if found is None:
             raise ImageNotFoundError(f"{where}: no file {relative!r} below {self.root}")
-        if not found.resolve().is_relative_to(self._resolved_root):
-            raise UnsafePathError(
-                f"{where}: {relative!r} is a link that leaves {self.root}; copy the file there (only the whole folder "
-                "may be a link)"
-            )
+        if not stays_within(found, self.root):
+            raise UnsafePathError(f"{where}: {relative!r} is a link that leaves {self.root}; {HINT}")
         return found
 
     def _descend(self, folder: Path, parts: tuple[str, ...]) -> Path | None:

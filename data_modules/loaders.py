@@ -1,4 +1,4 @@
-"""DataLoaders as every set uses them: they can go on within an epoch, and say what a worker died of."""
+"""DataLoaders as every set uses them: those of training can go on within an epoch."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,11 +6,8 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from data_modules.dataset import SampleDataset, start_worker
-from data_modules.errors import DataSettingsError, WorkerDiedError
+from data_modules.errors import DataSettingsError
 from data_modules.sampling import EvaluationSampler, TrainingSampler
-
-WORKER_DIED = "DataLoader worker"
-"""How torch's message starts where a worker was killed."""
 
 
 class ResumableLoader(DataLoader[Any]):
@@ -46,29 +43,15 @@ class ResumableLoader(DataLoader[Any]):
             )
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch promises its own class; all use an iterator
-        """The batches of the epoch that ``set_epoch`` named before the first one is asked for.
-
-        Raises:
-            WorkerDiedError: If a worker was killed.
-        """
+        """The batches of the epoch that ``set_epoch`` named before the first one is asked for."""
         within = self._goes_on and self._epoch == self.sampler.epoch and self._given < len(self)
         if not within:
             self._epoch, self._given = self.sampler.epoch, 0
         self._goes_on = False
         self.sampler.start = self._given * self.sampler.batch_size
-        try:
-            for batch in super().__iter__():
-                self._given += 1
-                yield batch
-        except RuntimeError as error:
-            if not str(error).startswith(WORKER_DIED):
-                raise
-            raise WorkerDiedError(
-                f"a process that reads images was killed ({error}). Where memory ran out, set fewer "
-                "data.init_args.num_workers or a smaller batch_size; what was trained is kept: go on with --resume true"
-            ) from error
-        finally:
-            self.sampler.start = 0
+        for batch in super().__iter__():
+            self._given += 1
+            yield batch
 
 
 def make_loader(

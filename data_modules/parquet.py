@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 10_000_000
 """A small file can claim any number of rows; larger tables are refused before their cells are read."""
+MAX_TEXT_BYTES = 512 * 2**20
+"""Of one column. Ten million paths of fifty letters."""
 
 
 def read_parquet(
@@ -67,6 +69,7 @@ def _cells(column: "pl.Series", *, where: str) -> list[str | None]:
     """
     import polars as pl
 
+    _check_length(column, where=where)
     kind = column.dtype
     if kind.is_float():
         return [None if number is None or number != number else _digits(number) for number in column.to_list()]
@@ -75,6 +78,20 @@ def _cells(column: "pl.Series", *, where: str) -> list[str | None]:
     elif not (kind.is_integer() or kind.is_temporal() or kind in (pl.String, pl.Categorical, pl.Enum, pl.Null)):
         raise TableError(f"{where} holds {kind}; store text, numbers, booleans or dates in it")
     return [None if cell is None else str(cell).strip() or None for cell in column.to_list()]
+
+
+def _check_length(column: "pl.Series", *, where: str) -> None:
+    """Refuse text that is far longer than a table's: a file stores what is repeated once, however long.
+
+    Raises:
+        TableError: If it is.
+    """
+    import polars as pl
+
+    if column.dtype in (pl.String, pl.Categorical, pl.Enum):
+        length = int(column.cast(pl.String).str.len_bytes().cast(pl.UInt64).sum())
+        if length > MAX_TEXT_BYTES:
+            raise TableError(f"{where} holds {length:,} bytes of text, more than {MAX_TEXT_BYTES:,}")
 
 
 def _digits(number: float) -> str:

@@ -40,8 +40,8 @@ class TrainingSampler(DistributedSampler[Request]):
     is padded by wrapping round to a multiple of the global batch. Global batch s of G = world_size * batch_size
     positions gives process r the positions s * G + r * batch_size and following: two processes see the global batches
     that one process with twice the batch size sees. It is a DistributedSampler so that Lightning leaves it in place
-    and calls ``set_epoch``. ``start`` is the position in this process's share at which the next epoch begins: a
-    training that goes on within an epoch does not ask for what it has seen.
+    and calls ``set_epoch``. ``start`` is the position in this process's share at which it begins: a training that
+    goes on within an epoch does not ask for what it has seen.
 
     Args:
         dataset: What is sampled, N cases.

@@ -13,6 +13,11 @@ from pathlib import Path
 
 from data_modules.errors import DatasetNotFoundError, TableError, UnreadableFileError, nearest
 
+MAX_FILE_BYTES = 512 * 2**20
+"""The longest tables of the sets that are read whole, EMBED's clinical ones, take a few hundred megabytes."""
+COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"x\x01", b"x^", b"x\x9c", b"x\xda")
+"""How files of gzip, zstd and zlib begin: polars unpacks them unasked, to any size."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -79,7 +84,24 @@ def check_head(head: bytes, path: Path) -> None:
     _check_separator([line] if "," not in line else [], path)
 
 
+def check_size(path: Path, *, most: int = MAX_FILE_BYTES) -> None:
+    """Refuse a file that is larger than any table of its kind, before it is read.
+
+    Args:
+        path: The file.
+        most: Bytes.
+
+    Raises:
+        UnreadableFileError: If it is.
+        OSError: If it is not there, or may not be looked at.
+    """
+    if path.stat().st_size > most:
+        raise UnreadableFileError(f"{path}: larger than {most:,} bytes; is this the right file?")
+
+
 def _check_encoding(content: bytes, path: Path) -> None:
+    if content.startswith(COMPRESSED):
+        raise TableError(f"{path}: it is compressed; unpack it first")
     if b"\0" in content[:1000]:
         raise TableError(f"{path}: no UTF-8 text (UTF-16, or no text at all); save it anew as CSV UTF-8")
 
@@ -93,9 +115,12 @@ def _check_separator(header: Sequence[str], path: Path) -> None:
 
 def _read(path: Path, missing: str) -> str:
     try:
+        check_size(path)
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DatasetNotFoundError(missing) from error
+    except UnreadableFileError:
+        raise
     except OSError as error:
         raise UnreadableFileError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     _check_encoding(content, path)

@@ -281,6 +281,6 @@ def load_weights(model: AdaptedClassifier, path: Path, *, class_names: Sequence[
         with safe_open(path, framework="pt") as file:
             info = json.loads((file.metadata() or {}).get("medlit", "{}"))
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping: it has keys alone)
-    except (SafetensorError, json.JSONDecodeError) as error:
+    except (SafetensorError, json.JSONDecodeError, RecursionError) as error:
         raise CheckpointMismatchError(f"{path}: not exported by medlit ({error})") from error
     restore(model, state, info, source=str(path), class_names=class_names)

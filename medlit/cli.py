@@ -1,5 +1,6 @@
 """Entry point ``medlit``: answers help, version and unknown verbs at once, imports torch only for a verb's work."""
 
+import errno
 import importlib
 import os
 import sys
@@ -17,6 +18,9 @@ LIGHTNING_VERBS = {
 
 OK, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 PREEMPTED = preemption.EXIT_CODE
+WORKER_DIED = "DataLoader worker"
+"""How torch's message starts where a process that reads images was killed."""
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 READER_LEFT = 141
 """128 + SIGPIPE, as a shell reports a program whose reader has read enough: ``medlit data captions ... | head``."""
 
@@ -85,7 +89,7 @@ def _guarded(verb: str, args: list[str]) -> int:
     """Run a verb; its errors become exit codes."""
     if verb == "fit":
         preemption.arm()  # before the seconds of imports: SLURM's signal may come early
-    from data_modules.errors import DataError, WorkerDiedError
+    from data_modules.errors import DataError
     from medlit.errors import ConfigurationError, NonFiniteLossError
 
     _send_chatter_to_stdout()
@@ -100,14 +104,19 @@ def _guarded(verb: str, args: list[str]) -> int:
         return READER_LEFT
     except preemption.Preempted as stop:
         return _preempted(stop)
-    except WorkerDiedError as error:
-        if (name := preemption.noted()) is not None:  # the signal came to the workers, too, before they heed none
-            return _preempted(preemption.Preempted(name))
-        return _fail(one_line(error), FAILED)
     except (DataError, ConfigurationError) as error:
         return _fail(one_line(error), USER_ERROR)
     except NonFiniteLossError as error:  # of all processes alike: the first one says so
         return _fail(one_line(error), FAILED) if os.environ.get("LOCAL_RANK", "0") == "0" else FAILED
+    except RuntimeError as error:
+        if not str(error).startswith(WORKER_DIED):
+            raise
+        return _worker_died(error)
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        place = f" ({error.filename})" if error.filename else ""
+        return _fail(f"{error.strerror}{place}: free some; a training goes on with --resume true", USER_ERROR)
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
     except SystemExit as stop:
@@ -121,6 +130,17 @@ def _preempted(stop: preemption.Preempted) -> int:
     if os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("SLURM_PROCID", "0") == "0":
         print(f"medlit: {stop}; go on with the same command and --resume true", file=sys.stderr)
     return PREEMPTED
+
+
+def _worker_died(error: RuntimeError) -> int:
+    """Say what became of a worker; one that died of a signal to all, before it heeds none, is no failure of its own."""
+    if (name := preemption.noted()) is not None:
+        return _preempted(preemption.Preempted(name))
+    return _fail(
+        f"a process that reads images was killed ({one_line(error)}) Where memory ran out, set fewer "
+        "data.init_args.num_workers or a smaller batch_size; what was trained is kept: go on with --resume true",
+        FAILED,
+    )
 
 
 def _reader_has_left() -> bool:

@@ -15,7 +15,11 @@ from difflib import get_close_matches
 from types import UnionType
 from typing import get_args
 
+from jsonargparse._common import ImportDenied, check_import_path
+from jsonargparse._util import import_object
+
 from data_modules.errors import DataError
+from medlit import code_paths
 from medlit.config_source import Setting
 from medlit.errors import ConfigurationError
 
@@ -58,7 +62,8 @@ def explain(error: Exception, settings: Sequence[Setting], parser_keys: Collecti
     grammar = _Grammar(settings=settings, parser_keys=parser_keys)
     chain = [" ".join(str(link).split()) for link in _chain(error)]
     return (
-        next(filter(None, map(grammar.class_problem, settings)), None)
+        code_paths.denied(chain, settings)
+        or next(filter(None, map(grammar.class_problem, settings)), None)
         or _wrong_class(chain, settings)
         or next(filter(None, map(grammar.key_problem, settings)), None)
         or _missing(chain, settings)
@@ -100,8 +105,11 @@ class _Grammar:
         if setting.path[-1] != "class_path" or not module_name:
             return None
         try:
+            check_import_path(setting.value or "")
             module = importlib.import_module(module_name)
-        except ImportError as error:
+        except ImportDenied:
+            return None
+        except (ImportError, TypeError, ValueError) as error:  # the last two: '..x' and '.x' are no modules' names
             return setting.complaint_of_value(f"cannot import '{setting.value}': {error}")
         if hasattr(module, name):
             return None
@@ -147,12 +155,9 @@ class _Grammar:
 
 def _load(class_path: str) -> type | None:
     """The class at a dotted path; None where there is none."""
-    module_name, _, name = class_path.rpartition(".")
-    if not re.fullmatch(r"[A-Za-z_][\w.]*", module_name):
-        return None
     try:
-        found = getattr(importlib.import_module(module_name), name, None)
-    except ImportError:
+        found = import_object(class_path)
+    except (ImportError, AttributeError, ValueError):  # not there, not allowed, or no path
         return None
     return found if isinstance(found, type) else None
 

@@ -2,15 +2,22 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from medlit.errors import ConfigurationError
 
-NO_SETTINGS = {"config", "c", "help", "h", "print_config"}
+NO_SETTINGS = {"config", "c", "help", "h", "print_config", "allow-code"}
+MAX_BYTES = 1_000_000
+"""With every default written out, a configuration has a thousand lines."""
+MAX_DEPTH, MAX_SETTINGS = 50, 100_000
+"""No configuration is so deep or so long; YAML's aliases make one of either out of a few lines."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,20 +102,55 @@ def _settings_of_file(file: str, source: int) -> list[Setting]:
         near = get_close_matches(path.name, (p.name for p in folder.iterdir()), n=1)
         hint = f"; did you mean {folder / near[0]}?" if near else ""
         raise ConfigurationError(f"configuration file {file} does not exist below {os.getcwd()}{hint}")
+    if path.stat().st_size > MAX_BYTES:
+        raise ConfigurationError(f"{file}: more than {MAX_BYTES:,} bytes; is this a configuration?")
+    with _yaml_of(file):
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        yaml.safe_load(text)  # finds tags and dates that do not fit: jsonargparse ends in whatever they raise
+    if not isinstance(root, yaml.MappingNode):
+        raise ConfigurationError(f"{file}: holds no settings; expected lines such as 'trainer:' with keys below")
+    settings = list(islice(_walk(root, (), file, source), MAX_SETTINGS + 1))
+    if len(settings) > MAX_SETTINGS:
+        raise ConfigurationError(f"{file}: more than {MAX_SETTINGS:,} settings; are there aliases of aliases in it?")
+    return settings
+
+
+def read_values(file: str | Path) -> Any:
+    """What a YAML file holds, as plain values.
+
+    Args:
+        file: It need not be a configuration.
+
+    Raises:
+        ConfigurationError: If it cannot be read, or is not valid YAML.
+    """
+    with _yaml_of(file):
+        return yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+
+
+@contextmanager
+def _yaml_of(file: str | Path) -> Iterator[None]:
+    """Turns whatever comes of reading a YAML file into one line with its name."""
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        yield
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigurationError(f"{file}{line}: not valid YAML: {error.problem}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigurationError(f"{file}: cannot be read ({error.strerror})") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"{file}: nested too deep for a configuration") from error
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        # YAML's reader raises the last four for tags on what they do not fit, and for dates that are none.
         raise ConfigurationError(f"{file}: not valid YAML: {error}") from error
-    if not isinstance(root, yaml.MappingNode):
-        raise ConfigurationError(f"{file}: holds no settings; expected lines such as 'trainer:' with keys below")
-    return list(_walk(root, (), file, source))
 
 
 def _walk(node: yaml.Node, path: tuple[str, ...], file: str, source: int) -> Iterator[Setting]:
     """Settings below a node, keys before what they hold."""
+    if len(path) > MAX_DEPTH:
+        line = node.start_mark.line + 1
+        raise ConfigurationError(f"{file}:{line}: more than {MAX_DEPTH} levels deep; is there an alias of itself?")
     if isinstance(node, yaml.MappingNode):
         children = [(key.value, key.start_mark.line + 1, child) for key, child in node.value]
         seen: dict[str, int] = {}

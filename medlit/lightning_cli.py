@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
-from medlit import resume, run_folder
+from medlit import code_paths, resume, run_folder
 from medlit.callbacks import BestCheckpoint, FiguresWriter, PredictionWriter, RunFolder, RunManifest
 from medlit.checkpoint_io import SealedCheckpointIO
 from medlit.config_errors import explain, refuse_unheard, refused
@@ -33,7 +33,7 @@ PARSE_LINKS = {"data.init_args.seed": "seed_everything", "trainer.default_root_d
 
 LINKS = {**{f"model.init_args.{name}": f"data.{name}" for name in FROM_DATA}, **PARSE_LINKS}
 
-ONE_TIME = ("ckpt_path", "weights_only", "overwrite", "resume", "test_after_fit")
+ONE_TIME = ("ckpt_path", "weights_only", "overwrite", "resume", "test_after_fit", code_paths.KEY)
 """Options of one training that its saved configuration leaves out, for the configuration also tests and predicts."""
 
 
@@ -51,7 +51,8 @@ def main(args: list[str]) -> int:
     """
     logging.getLogger("lightning").handlers.clear()  # its own writes to standard error, which is for errors
     try:
-        MedlitCLI(args)
+        with code_paths.known_code_alone(unless=code_paths.code_is_allowed(args[1:])):
+            MedlitCLI(args)
     except MisconfigurationException as error:
         raise ConfigurationError(str(error)) from error
     return 0
@@ -100,6 +101,14 @@ class MedlitCLI(LightningCLI):
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        parser.add_argument(
+            f"--{code_paths.OPTION}",
+            type=bool,
+            nargs="?",
+            const=True,
+            default=False,
+            help="Let class paths name code of any package, such as your own; a configuration cannot say so itself.",
+        )
         if subcommand == "fit":
             parser.add_argument(
                 "--overwrite", type=bool, default=False, help="Remove what an earlier run left in the run folder."
@@ -123,6 +132,8 @@ class MedlitCLI(LightningCLI):
         """Parse, with the run folder named after the configuration files and errors that name their place."""
         words = args[1:]
         settings = read_settings(words)
+        allowed = code_paths.code_is_allowed(words)
+        code_paths.refuse_code(settings, unless=allowed)
         refuse_unheard(settings, LINKS)
         verb_parser = self._parser(self.verb)
         verb_parser.set_defaults({"run_dir": run_folder.default_run_dir(config_files(words))})
@@ -131,6 +142,7 @@ class MedlitCLI(LightningCLI):
         except argparse.ArgumentError as error:
             keys = {action.dest for action in verb_parser._actions if not action.dest.endswith("help")}
             raise explain(error, settings, keys) from error
+        code_paths.refuse_parsed(self.config, settings, unless=allowed)
 
     def _parse_ckpt_path(self) -> None:
         """Hyperparameters of a checkpoint would beat the configuration without a word: they are not read."""
@@ -153,6 +165,8 @@ class MedlitCLI(LightningCLI):
         elif options.ckpt_path is None:
             options.ckpt_path = str(run_folder.find_best(options.run_dir))
             say(f"{self.verb}: {options.ckpt_path}")
+        if options.ckpt_path is not None and Path(options.ckpt_path).is_file():
+            read_file(Path(options.ckpt_path), mmap=True)  # refuses what is none, in one line; tensors stay on disk
 
     def _find_newest(self) -> resume.Found:
         """What ``--resume true`` goes on from becomes the checkpoint to resume; what it is compared with is noted.

@@ -23,6 +23,7 @@ FREE = (
     "ckpt_path",
     "weights_only",
     "config",
+    "allow_code",
     "data.init_args.num_workers",
     "data.init_args.batch_size",
     *(

@@ -12,6 +12,7 @@ from data_modules.errors import (
     nearest,
 )
 from data_modules.knee.tables import LABELS, PLANES
+from data_modules.table import check_size
 
 FORM = "axial.npy,coronal.npy,sagittal.npy<TAB>abnormal,acl,meniscus"
 
@@ -46,11 +47,14 @@ def read_list(root: Path, file: str, *, planes: Sequence[str], allow_missing: bo
         TableError: Naming the line that cannot be used.
     """
     try:
+        check_size(root / file)
         text = (root / file).read_bytes().decode("utf-8-sig", errors="replace")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DatasetNotFoundError(
             f"MRNet not found: no {file} below {root}; correct list_files, or leave it out for the official tables"
         ) from error
+    except UnreadableFileError:
+        raise
     except OSError as error:
         raise UnreadableFileError(f"{root / file}: cannot be read ({error.strerror}); check its permissions") from error
     cases: list[Case] = []

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from data_modules.errors import DataError, DatasetNotFoundError, TableError, UnreadableFileError
+from data_modules.table import check_size
 
 Plane = Literal["axial", "coronal", "sagittal"]
 OfficialSplit = Literal["train", "valid"]
@@ -173,9 +174,12 @@ def _hint(exam_id: str) -> str:
 def _read(root: Path, file: str) -> str:
     path = root / file
     try:
+        check_size(path)
         return path.read_bytes().decode("utf-8-sig", errors="replace")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DatasetNotFoundError(f"MRNet not found: no {file} below {root}. {_advice(root)}") from error
+    except UnreadableFileError:
+        raise
     except OSError as error:
         raise UnreadableFileError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from data_modules.audit import Audit
-from data_modules.errors import DataSettingsError, UnreadableImageError
+from data_modules.errors import DataSettingsError, UnreadableImageError, UnsafePathError
 from data_modules.mammography.dicom import Mammogram, read_mammogram
 from data_modules.mammography.sets import MammographySet
 
@@ -86,6 +86,8 @@ def _locate(audit: Audit, images: Sequence[str], *, dataset: MammographySet, roo
         except OSError as error:
             words = f"{error.filename or image} cannot be read ({error.strerror}); check its permissions"
             audit.add("fault", "unreadable folder", [words])
+        except UnsafePathError as error:
+            audit.add("fault", "path that leaves the root", [str(error)])
         else:
             if path is not None:
                 paths[image] = path

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from data_modules.cases import Case, CaseColumns, ImageFile
 from data_modules.errors import TableError
+from data_modules.mammography.prepared import IMAGES
 
 UNKNOWN = -1
 """In the column of labels."""
@@ -142,8 +143,11 @@ class CaseTable(CaseColumns):
         if isinstance(index, slice):
             return self.take(np.arange(len(self))[index])
         row = range(len(self))[index]
+        folder = os.path.join(self.root, IMAGES)  # which may itself be a link
         images = {
-            name: tuple(ImageFile(os.path.join(self.root, path), f"{self.source}, image {path}") for path in paths)
+            name: tuple(
+                ImageFile(os.path.join(self.root, path), f"{self.source}, image {path}", folder) for path in paths
+            )
             for name, files in self.files.items()
             if (paths := files.of(row))
         }

@@ -11,7 +11,7 @@ from data_modules.dataset import CaseDataset
 from data_modules.images import Pixels
 from data_modules.mammography.captioned import CaptionedCases
 from data_modules.mammography.class_text import ClassTextCollate, ClassWriter
-from data_modules.mammography.pixels import Aspect, as_picture, read_prepared
+from data_modules.mammography.pixels import Aspect, as_picture, read_prepared_file
 from data_modules.sampling import Request
 from data_modules.transforms import SeededTransform
 
@@ -74,4 +74,4 @@ class MammogramDataset(CaseDataset):
         files = case.images[modality]
         if self.images_per_view == "one" and len(files) > 1:
             files = (files[int(generator.integers(len(files))) if self.training else 0],)
-        return [as_picture(read_prepared(file.path, where=file.where), aspect=self.aspect) for file in files]
+        return [as_picture(read_prepared_file(file), aspect=self.aspect) for file in files]

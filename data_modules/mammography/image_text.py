@@ -18,7 +18,7 @@ from data_modules.mammography.captions import Captioner
 from data_modules.mammography.captions.captioner import CaptionStyle, SideText
 from data_modules.mammography.class_text import ClassTextSettings, ClassWriter
 from data_modules.mammography.pairs import PairIndex, rows_of_other_patients
-from data_modules.mammography.pixels import Aspect, as_picture, read_prepared
+from data_modules.mammography.pixels import Aspect, as_picture, read_prepared_file
 from data_modules.mammography.tokens import WORDS, tokenise, tokenizer_of
 from data_modules.sampling import Request
 from data_modules.transforms import SeededTransform
@@ -188,7 +188,7 @@ class ImageTextDataset(SampleDataset):
 
     def _picture(self, index: int) -> Pixels:
         [file] = next(iter(self.cases[index].images.values()))
-        return as_picture(read_prepared(file.path, where=file.where), aspect=self.aspect)
+        return as_picture(read_prepared_file(file), aspect=self.aspect)
 
 
 @dataclass(frozen=True, slots=True)

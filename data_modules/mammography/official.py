@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from data_modules.errors import DatasetNotFoundError, TableError, nearest
+from data_modules.errors import DatasetNotFoundError, TableError, UnsafePathError, nearest
+from data_modules.links import HINT, stays_within
 from data_modules.mammography.samples import SCHEMA
 from data_modules.table import Table, read_table
 
@@ -190,12 +191,17 @@ def file_below(root: Path, folder: str, relative: str) -> Path | None:
         relative: The file, below ``folder``.
 
     Returns:
-        The path, unless there is no such file or it leaves the folder, by ``..`` or through a link.
+        The path, unless there is no such file.
+
+    Raises:
+        UnsafePathError: If it leaves the folder, by ``..`` or through a link.
     """
     base = root / folder
     path = base / relative
-    if not path.is_file() or not path.resolve().is_relative_to(base.resolve()):
+    if not path.is_file():
         return None
+    if not stays_within(path, base):
+        raise UnsafePathError(f"{relative!r} leaves the folder of images, by its name or through a link; {HINT}")
     return path
 
 

@@ -8,12 +8,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_modules.errors import UnreadableImageError
+from data_modules.cases import ImageFile
+from data_modules.errors import UnreadableImageError, UnsafePathError
 from data_modules.images import MAX_FILE_BYTES, MAX_PIXELS, Pixels
+from data_modules.links import HINT, stays_within
 
 Aspect = Literal["keep", "stretch"]
 SIGNATURE, HEADER, END = b"\x89PNG\r\n\x1a\n", b"IHDR", b"IEND\xaeB`\x82"
 """How a PNG begins, what its first chunk is called, and how it ends (PNG specification, 3rd edition, 5.2 and 11.2)."""
+GRAY_16 = b"\x10\x00"
+"""Bit depth and colour type in the header (11.2.1)."""
 AGAIN = "prepare the set again: medlit data prepare does what is missing"
 
 
@@ -45,6 +49,8 @@ def read_prepared(
     # Before decoding, for decoders differ in what they make of files cut short by a full disk or a broken copy.
     if not data.startswith(SIGNATURE) or data[12:16] != HEADER or not data.endswith(END):
         raise UnreadableImageError(path, f"no whole PNG{named}; {AGAIN}")
+    if data[24:26] != GRAY_16:  # before decoding: four channels take four times the memory
+        raise UnreadableImageError(path, f"no 16-bit grayscale PNG{named}; {AGAIN}")
     width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
     if width * height > max_pixels:
         raise UnreadableImageError(path, f"{width} x {height} is more than {max_pixels:,} pixels{named}; {AGAIN}")
@@ -55,6 +61,21 @@ def read_prepared(
     if image is None or image.dtype != np.uint16 or image.ndim != 2:
         raise UnreadableImageError(path, f"no 16-bit grayscale PNG that can be decoded{named}; {AGAIN}")
     return np.asarray(image, dtype=np.uint16)
+
+
+def read_prepared_file(file: ImageFile) -> NDArray[np.uint16]:
+    """Decode an image of a case, see `read_prepared`.
+
+    Args:
+        file: Its path, and the folder that it must not leave.
+
+    Raises:
+        UnsafePathError: If it is, or lies behind, a link that leaves the folder.
+        UnreadableImageError: If it is not what ``medlit data prepare`` wrote.
+    """
+    if file.folder is not None and not stays_within(file.path, file.folder):
+        raise UnsafePathError(f"{file.path}: a link that leaves {file.folder}; {file.where} names it; {HINT}")
+    return read_prepared(file.path, where=file.where)
 
 
 def to_8_bit(image: NDArray[np.uint16]) -> Pixels:

@@ -48,7 +48,7 @@ def steps_of(
     known = {key: read_submission(job.folder) for key, job in left.items()}
     numbers = {key: submission.job for key, submission in known.items() if submission and submission.job in queue}
     new = {key: job for key, job in left.items() if key not in numbers}
-    texts = configurations({job.title: job.words for job in new.values()}) if new else {}
+    texts = configurations({job.title: job.fit_options for job in new.values()}) if new else {}
     steps = {}
     for key, job in new.items():
         text = texts[job.title]

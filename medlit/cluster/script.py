@@ -25,6 +25,7 @@ class Script:
         words: A verb and its options, carried out by one process; empty: training.
         seeds: Of an array of jobs; empty: a single job.
         ddp: Whether the processes are told to train by DDP; Lightning's own choice otherwise.
+        allow_code: Whether its configuration may name code of any package.
         doctor: Whether ``medlit doctor`` looks around before training.
         stage: Folder or tar archive that is brought to the nodes' local disks, to be the root of the data.
         container: Image of Apptainer that holds medlit.
@@ -41,6 +42,7 @@ class Script:
     words: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     ddp: bool = False
+    allow_code: bool = False
     doctor: bool = True
     stage: Path | None = None
     container: Path | None = None
@@ -126,6 +128,7 @@ class Script:
             f"--config {_word(self.folder / run_folder.SUBMITTED)}",
             '--run_dir "$run_dir"',
             "--resume true",
+            *(["--allow-code true"] if self.allow_code else []),
             *(['--seed_everything "$seed"'] if self.seeds else []),
             f"--trainer.accelerator {'gpu' if self.resources.gpus_per_node else 'cpu'}",
             *(["--trainer.strategy ddp"] if self.ddp else []),
@@ -199,7 +202,7 @@ finish $?"""
 def program() -> tuple[str, ...]:
     """How the medlit that is running is started."""
     script = Path(sys.executable).with_name("medlit")
-    return (str(script),) if script.is_file() else (sys.executable, "-m", "medlit.cli")
+    return (str(script),) if script.is_file() else (sys.executable, "-P", "-m", "medlit.cli")
 
 
 def _word(text: str | Path) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from medlit.commands.data import SETS, write_look_alike
 from medlit.errors import ConfigurationError
+from medlit.recipes.guard import SAFE_PATH
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,7 +112,7 @@ def train(folder: Path, *, cases: int, seed: int, epochs: int | None = None, nam
 def run_medlit(words: list[str]) -> int:
     """The exit code of ``medlit`` with some words, in a process of its own."""
     # The networks are so small that more threads only wait for each other.
-    environment = {"OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1", **os.environ}
+    environment = {"OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1", **os.environ, **SAFE_PATH}
     return subprocess.run([sys.executable, "-m", "medlit.cli", *words], env=environment, check=False).returncode
 
 

@@ -39,10 +39,25 @@ def main(args: list[str]) -> int:
         return table(recipe, out=out)
     if options.jobs is not None and options.jobs < 1:
         raise ConfigurationError(f"--jobs is {options.jobs}; it has to be at least 1")
-    return run(recipe, out=out, jobs=options.jobs, rerun=options.rerun, dry_run=options.dry_run)
+    return run(
+        recipe,
+        out=out,
+        jobs=options.jobs,
+        rerun=options.rerun,
+        dry_run=options.dry_run,
+        allow_code=options.allow_code,
+    )
 
 
-def run(recipe: "Recipe", *, out: Path, jobs: int | None = None, rerun: bool = False, dry_run: bool = False) -> int:
+def run(
+    recipe: "Recipe",
+    *,
+    out: Path,
+    jobs: int | None = None,
+    rerun: bool = False,
+    dry_run: bool = False,
+    allow_code: bool = False,
+) -> int:
     """Run what is not finished of a recipe, and write its table.
 
     Args:
@@ -51,6 +66,7 @@ def run(recipe: "Recipe", *, out: Path, jobs: int | None = None, rerun: bool = F
         jobs: Trainings at a time; None: one per GPU, or one.
         rerun: Train anew what was trained with other settings.
         dry_run: Print what would be run instead.
+        allow_code: Whether configurations may name code of any package.
 
     Returns:
         0; 1 where a training failed.
@@ -61,7 +77,7 @@ def run(recipe: "Recipe", *, out: Path, jobs: int | None = None, rerun: bool = F
     from medlit.recipes import plan, published, runner
 
     known = None if recipe.published is None else published.read_published(recipe.published)
-    planned = plan.plan(recipe, out)
+    planned = plan.plan(recipe, out, allow_code=allow_code)
     if dry_run:
         return _print_plan(planned, rerun=rerun)
     refuse_changed(planned, rerun=rerun)
@@ -130,7 +146,7 @@ def _print_plan(jobs: Mapping["Key", "Job"], *, rerun: bool) -> int:
     stages: dict[str, list[Job]] = {}
     for job in jobs.values():
         stages.setdefault(job.stage, []).append(job)
-    texts = configurations({mine[0].title: mine[0].words for mine in stages.values()})
+    texts = configurations({mine[0].title: mine[0].fit_options for mine in stages.values()})
     configs = [yaml.safe_load(text) for text in texts.values()]
     steps = {stage: estimate(stages[stage], config) for stage, config in zip(stages, configs, strict=True)}
     total, unknown = 0, False
@@ -202,6 +218,11 @@ def _parser() -> argparse.ArgumentParser:
     run_verb.add_argument("--dry-run", action="store_true", help="print the plan, and the steps it takes at most")
     run_verb.add_argument("--jobs", type=int, help="trainings at a time (default: one per GPU, or one)")
     run_verb.add_argument("--rerun", action="store_true", help="train anew what was trained with other settings")
+    run_verb.add_argument(
+        "--allow-code",
+        action="store_true",
+        help="let class paths of the configurations name code of any package, such as your own",
+    )
     table_verb = verbs.add_parser(
         "table",
         help="print the table of what is finished of a recipe",

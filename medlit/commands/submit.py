@@ -21,6 +21,7 @@ GIVEN = {
     "trainer.accelerator": "--gpus-per-node",
     "trainer.devices": "--gpus-per-node, or --tasks-per-node of a job on CPUs",
     "trainer.num_nodes": "--nodes",
+    "allow-code": "--allow-code before the --",
     "resume": "the script, which goes on from a checkpoint where there is one",
     "ckpt_path": "the script, which goes on from a checkpoint where there is one",
 }
@@ -75,6 +76,7 @@ def _spelled(name: str) -> str:
 
 def _train(asked: argparse.Namespace) -> int:
     words = [*(word for config in asked.config for word in ("--config", config)), *asked.fit_options]
+    words += ["--allow-code", "true"] if asked.allow_code else []
     settings = read_settings(words)
     script = _script(asked, settings)
     if asked.dry_run:
@@ -111,6 +113,7 @@ def _script(asked: argparse.Namespace, settings: Sequence[Setting]) -> Script:
         program=program(),
         seeds=seeds,
         ddp=not resources.gpus_per_node and processes > 1 and not _chooses_strategy(settings),
+        allow_code=asked.allow_code,
         doctor=not asked.no_doctor,
         stage=asked.stage,
         container=asked.container,

@@ -54,6 +54,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--stage", type=Path, metavar="DATA", help="folder or .tar that is brought to each node's own disk"
     )
     how.add_argument("--container", type=Path, metavar="IMAGE", help="Apptainer image that holds medlit")
+    how.add_argument(
+        "--allow-code", action="store_true", help="let class paths name code of any package, as of medlit fit"
+    )
     how.add_argument("--no-doctor", action="store_true", help="start without medlit doctor's look around")
     how.add_argument("--dry-run", action="store_true", help="print the script; nothing is written or submitted")
     return parser

@@ -36,7 +36,7 @@ def submit_recipe(asked: argparse.Namespace) -> int:
     seeds = asked.seeds or ()
     recipe = changed(read_recipe(asked.recipe), seeds=seeds, configs=asked.config, settings=asked.set)
     out = asked.run_dir or Path("runs") / recipe.name
-    jobs = plan(recipe, out)
+    jobs = plan(recipe, out, allow_code=asked.allow_code)
     if not asked.dry_run:
         refuse_changed(jobs, rerun=asked.rerun)
 
@@ -79,6 +79,7 @@ def _recipe_script(asked: argparse.Namespace, job: Job, trainer: Mapping[str, An
         resources=resources,
         program=program(),
         ddp=not resources.gpus_per_node and processes > 1 and trainer.get("strategy") == "auto",
+        allow_code=asked.allow_code,
         doctor=not asked.no_doctor,
         container=asked.container,
     )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from medlit.errors import CheckpointMismatchError, ConfigurationError, WeightsNotFoundError
+from medlit.models.archives import refuse_bomb
 from medlit.models.foundations import FOUNDATIONS, Foundation
 
 WEIGHT_FILES = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
@@ -199,8 +200,11 @@ def read_file(path: Path, *, mmap: bool = False) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
+        refuse_bomb(path)
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap and zipfile.is_zipfile(path))
+    except CheckpointMismatchError:
+        raise
     except OSError as error:
         raise CheckpointMismatchError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # the readers have a dozen for a broken file: KeyError, IndexError, struct.error, ...
@@ -231,7 +235,7 @@ def stated_info(path: Path) -> dict[str, Any]:
         try:
             with safe_open(path, framework="pt") as file:
                 info = json.loads((file.metadata() or {}).get("medlit", "{}"))
-        except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        except (OSError, SafetensorError, json.JSONDecodeError, RecursionError) as error:
             raise CheckpointMismatchError(f"{path}: cannot be read ({error})") from error
     return info if isinstance(info, dict) else {}
 

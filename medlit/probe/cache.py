@@ -185,7 +185,10 @@ def read_shard(path: Path, *, key: str, width: int) -> tuple[list[str], Tensor]:
         raise ValueError(f"features are {tuple(features.shape)} {features.dtype}, not (B, {width}) float32")
     if metadata["sha256"] != _digest(key, metadata["cases"], features):
         raise ValueError("its hash differs from what it says")
-    ids = json.loads(metadata["cases"])
+    try:
+        ids = json.loads(metadata["cases"])
+    except RecursionError as error:
+        raise ValueError("its case ids are nested") from error
     if len(ids) != len(features):
         raise ValueError(f"{len(ids)} cases for {len(features)} features")
     return ids, features

@@ -7,12 +7,14 @@ code, standard output and standard error.
 import importlib
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 
 from medlit.errors import ConfigurationError
+from medlit.recipes.guard import SAFE_PATH
 
 HEAD = "# lightning.pytorch=="
 """What a printed configuration begins with."""
@@ -32,7 +34,8 @@ def configurations(trainings: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """
     questions = json.dumps([["fit", *words, "--print_config"] for words in trainings.values()])
     command = [sys.executable, "-m", "medlit.recipes.ask"]
-    done = subprocess.run(command, input=questions, stdout=subprocess.PIPE, text=True, check=True)
+    environment = {**os.environ, **SAFE_PATH}
+    done = subprocess.run(command, input=questions, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     answers = zip(trainings, json.loads(done.stdout), strict=True)
     return {title: _printed(title, *given) for title, given in answers}
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_modules.errors import DataError
+from medlit.code_paths import known_code_alone
 from medlit.recipes.plan import Job
 
 
@@ -54,7 +55,8 @@ def estimate(jobs: Sequence[Job], config: Mapping[str, Any]) -> Steps:
     if epochs is None:
         return Steps(each_epoch=None, epochs=None, limit=limit, problem="trainer.max_epochs sets no bound")
     try:
-        batches = max(_batches(config["data"], fold=fold) for fold in sorted({job.fold for job in jobs}, key=str))
+        with known_code_alone(unless=jobs[0].allow_code):
+            batches = max(_batches(config["data"], fold=fold) for fold in sorted({job.fold for job in jobs}, key=str))
     except DataError as error:
         return Steps(each_epoch=None, epochs=epochs, limit=limit, problem=" ".join(str(error).split()))
     devices = trainer.get("devices")

@@ -12,6 +12,9 @@ import sys
 
 SECONDS_BETWEEN_LOOKS = 0.1
 
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+"""For the environment of processes that ``python -m`` starts: no file of the working folder is taken for a module."""
+
 
 def main(command: list[str]) -> int:
     """Run a command.

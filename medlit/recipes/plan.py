@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +41,7 @@ class Job:
         alone: Whether none runs beside it.
         inputs: All that its result follows from, in plain types.
         fingerprint: SHA-256 of them.
+        allow_code: Whether its configurations may name code of any package; said anew each time, and kept nowhere.
     """
 
     stage: str
@@ -53,11 +54,17 @@ class Job:
     alone: bool
     inputs: Mapping[str, Any]
     fingerprint: str
+    allow_code: bool = False
 
     @property
     def key(self) -> Key:
         """What it is found by."""
         return self.stage, self.seed, self.fold
+
+    @property
+    def fit_options(self) -> tuple[str, ...]:
+        """All that ``medlit fit`` is told, what is kept nowhere included."""
+        return (*self.words, *(("--allow-code", "true") if self.allow_code else ()))
 
     @property
     def title(self) -> str:
@@ -80,12 +87,13 @@ class Job:
         return self.predictions if self.test else run_folder.best_checkpoint(self.folder)
 
 
-def plan(recipe: Recipe, out: Path) -> dict[Key, Job]:
+def plan(recipe: Recipe, out: Path, *, allow_code: bool = False) -> dict[Key, Job]:
     """Every training of a recipe, each after those that it starts from.
 
     Args:
         recipe: What is to be run.
         out: Holds ``<stage>/seed_<s>[/fold_<k>]``.
+        allow_code: Whether configurations may name code of any package.
 
     Raises:
         ConfigurationError: If a configuration file is not there, or a stage starts from another of which it is not
@@ -97,7 +105,7 @@ def plan(recipe: Recipe, out: Path) -> dict[Key, Job]:
         for seed in recipe.seeds_of(stage.name):
             for fold in folds:
                 job = _job(recipe, stage, seed=seed, fold=fold, out=out, jobs=jobs)
-                jobs[job.key] = job
+                jobs[job.key] = replace(job, allow_code=allow_code)
     return jobs
 
 
@@ -269,10 +277,11 @@ def next_command(job: Job) -> tuple[str, list[str]]:
     """
     if state_of(job) == "interrupted" and _is_in_place(job):
         if is_trained(job.folder):
-            return "testing", ["test", "--config", str(job.folder / run_folder.CONFIG)]
+            allowed = ["--allow-code", "true"] if job.allow_code else []
+            return "testing", ["test", "--config", str(job.folder / run_folder.CONFIG), *allowed]
         if run_folder.has_checkpoint(job.folder):
-            return "going on", ["fit", *job.words, "--resume", "true"]
-    return "starting", ["fit", *job.words]
+            return "going on", ["fit", *job.fit_options, "--resume", "true"]
+    return "starting", ["fit", *job.fit_options]
 
 
 def make_room(job: Job) -> None:

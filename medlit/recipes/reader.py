@@ -9,6 +9,9 @@ from typing import Any, NoReturn
 from medlit.config_source import Setting
 from medlit.errors import ConfigurationError
 
+KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*\+?")
+"""What an option of ``medlit fit`` may be called: a recipe makes words of a command line of it."""
+
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 """What recipes, stages and variants may be called: they name folders."""
 
@@ -18,6 +21,8 @@ RESERVED = {
     "overwrite": "the option --rerun",
     "ckpt_path": "the recipe itself, which goes on where it stopped",
     "config": "'configs' and 'configs_after'",
+    "allow_code": "the option --allow-code",
+    "allow-code": "the option --allow-code",
     "test_after_fit": "the recipe itself, whose table is made of the test's rows",
     "data.num_folds": "'num_folds'",
     "data.fold": "'num_folds'",
@@ -131,8 +136,10 @@ class Reader:
         for key in value:
             if source := source_of_reserved(str(key), value[key]):
                 self.refuse((*path, str(key)), f"comes from {source}; remove it here")
-            if not isinstance(key, str) or (isinstance(value[key], dict) and "." not in key):
+            if not isinstance(key, str) or not KEY.fullmatch(key) or (isinstance(value[key], dict) and "." not in key):
                 self.refuse((*path, str(key)), "expected a dotted key, such as data.init_args.root")
+            if isinstance(value[key], str) and value[key].startswith("--"):
+                self.refuse((*path, str(key)), f"{value[key]!r} would be read as an option; no value begins with --")
         return value
 
     def sources(self, path: tuple[str, ...], value: object, *, example: str) -> dict[str, str]:

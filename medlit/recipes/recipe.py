@@ -10,7 +10,7 @@ import yaml
 from medlit.config_source import read_settings
 from medlit.errors import ConfigurationError
 from medlit.recipes.protocol import Block, read_protocol
-from medlit.recipes.reader import Reader, nearest, source_of_reserved
+from medlit.recipes.reader import KEY, Reader, nearest, source_of_reserved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +212,8 @@ class _RecipeReader(Reader):
         """Refuse an option that is given in two ways."""
         given = [*stage.weights_from, *stage.seed_also]
         for key in given:
+            if not KEY.fullmatch(key) or source_of_reserved(key, None):
+                self.refuse(path, f"{key!r} cannot be given here: expected a dotted option of medlit fit")
             if key in stage.settings or given.count(key) > 1:
                 self.refuse(path, f"{key} is given in two of set, weights_from and seed_also; give it in one")
         return stage

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from medlit.errors import ConfigurationError
+from medlit.recipes.guard import SAFE_PATH
 from medlit.recipes.plan import Job, Key, make_room, next_command, state_of, write_record
 
 LOCK = ".recipe.lock"
@@ -103,7 +104,7 @@ def _start(job: Job, *, slot: int, workers: int, devices: Sequence[str], lock: i
 
 
 def _environment(*, slot: int, workers: int, devices: Sequence[str]) -> dict[str, str]:
-    environment = {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1"}
+    environment = {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1", **SAFE_PATH}
     if workers > 1:  # alone, a training has the whole machine
         if devices:
             environment["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)]

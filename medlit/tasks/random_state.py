@@ -37,6 +37,4 @@ def reseed(task: LightningModule, batch_idx: int) -> None:
     trainer = task.trainer
     given = os.environ.get("PL_GLOBAL_SEED")  # where Lightning's seed_everything leaves it, for all processes
     seed = int(given) if given else int(getattr(getattr(trainer, "datamodule", None), "seed", 0))
-    # As Lightning tells the samplers; its current_epoch lags behind where training of so many steps was resumed.
-    epoch = trainer.fit_loop.epoch_progress.current.processed
-    torch.manual_seed(step_seed(seed=seed, epoch=epoch, batch=batch_idx, rank=trainer.global_rank))
+    torch.manual_seed(step_seed(seed=seed, epoch=trainer.current_epoch, batch=batch_idx, rank=trainer.global_rank))

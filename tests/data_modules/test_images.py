@@ -1,5 +1,7 @@
 import io
 import re
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from PIL import Image
 
 from data_modules.errors import ImageNotFoundError, UnreadableImageError, UnsafePathError
 from data_modules.images import ImageFolder, read_image
+from data_modules.links import LINKS
 
 
 @pytest.fixture
@@ -81,11 +84,32 @@ class TestImageFolder:
         for name in ("a.jpg", "b.jpg"):
             assert ImageFolder(tmp_path / "images").find(name, where="t").read_text() == "disk/a.jpg"
 
+    def test_links_may_lead_where_the_user_says(self, tmp_path, monkeypatch):
+        write(tmp_path, "archive/a.jpg", "secret/b.jpg")
+        (tmp_path / "images").mkdir()
+        for name in ("archive", "secret"):
+            (tmp_path / "images" / name).symlink_to(tmp_path / name)
+        monkeypatch.setenv(LINKS, f"{tmp_path / 'elsewhere'}:{tmp_path / 'archive'}")
+        folder = ImageFolder(tmp_path / "images")
+        assert folder.find("archive/a.jpg", where="t").read_text() == "archive/a.jpg"
+        with pytest.raises(UnsafePathError, match=f"line 3: 'secret/b.jpg' is a link that leaves .* {LINKS}"):
+            folder.find("secret/b.jpg", where="line 3")
+
 
 class TestReadImage:
     def test_rgb_in_this_order(self, tmp_path, pixels):
         Image.fromarray(pixels).save(tmp_path / "a.png")
         assert np.array_equal(read_image(tmp_path / "a.png"), pixels)
+
+    @pytest.mark.parametrize("name", [b"zTXt", b"iTXt", b"iCCP"])
+    def test_words_and_profiles_that_unpack_to_megabytes_are_refused(self, tmp_path, pixels, name):
+        Image.fromarray(pixels).save(tmp_path / "a.png")
+        start, packed = (tmp_path / "a.png").read_bytes(), zlib.compress(bytes(2**26), level=9)
+        data = b"k\0\1\0\0\0" + packed if name == b"iTXt" else b"k\0\0" + packed
+        chunk = struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        (tmp_path / "a.png").write_bytes(start[:33] + chunk + start[33:])
+        with pytest.raises(UnreadableImageError, match=r"a.png: Decompressed data too large"):
+            read_image(tmp_path / "a.png")
 
     @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1"])
     def test_other_modes_become_rgb(self, tmp_path, pixels, mode):

@@ -82,3 +82,10 @@ def test_too_many_rows_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "MAX_ROWS", 9)
     with pytest.raises(TableError, match="10 rows, more than 9"):
         write(tmp_path, column=list(range(10)))
+
+
+def test_text_that_is_stored_once_and_repeated_to_any_length_is_refused(tmp_path):
+    cells = pl.Series(["x" * 2**20]).new_from_index(0, 600)  # 600 MB, in a file of a few kilobytes
+    with pytest.raises(TableError, match=r"t.parquet: column 'column' holds 629,145,600 bytes of text, more than"):
+        write(tmp_path, column=cells)
+    assert (tmp_path / "t.parquet").stat().st_size < 2**20

@@ -1,9 +1,9 @@
-"""Stop the writing of a checkpoint at each of its writes, fsyncs and renames: ``python -m tests.survival.faults ei ROOT``.
+"""Stop the writing of a checkpoint at each of its writes, fsyncs and renames.
 
-A run comes to the checkpoint of a step. There the process forks for every operation of the
-writing: the copy is killed before it, killed in the middle of it (half of the bytes are written), or gets an error of
-the system. What each leaves is looked at as ``--resume true`` does; training goes on once from every file that was
-chosen so, and has to end as the unbroken run. Prints a line of JSON a fault, one at the end for each file.
+``python -m tests.survival.faults ei ROOT``: a run comes to the checkpoint of a step. There the process forks for every
+operation of the writing: the copy is killed before it, killed in the middle of it (half of the bytes are written), or
+gets an error of the system. What each leaves is looked at as ``--resume true`` does; training goes on once from every
+file that was chosen so, and has to end as the unbroken run. Prints JSON: a line a fault, one a file at the end.
 """
 
 import argparse

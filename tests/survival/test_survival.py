@@ -7,6 +7,7 @@ A twelfth of all places is tried, drawn anew each time (MEDLIT_DRAW=n repeats a 
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from data_modules.synthetic.derm7pt import make
+from data_modules.synthetic.derm7pt import write
 from tests.data_modules.mammography.prepared_trees import pristine
 from tests.survival.faults import AT_STEP, FAULTS
 from tests.survival.runs import INTERVAL, STEPS
@@ -30,7 +31,7 @@ def data(request, tmp_path_factory):
     """Kind of a run, and the root of its data."""
     root = tmp_path_factory.mktemp(request.param) / "data"
     if request.param == "ei":
-        make(root, cases=60, seed=0)
+        write(root, cases=60, seed=0)
     else:
         shutil.copytree(pristine("embed"), root)
     return request.param, root
@@ -69,3 +70,36 @@ def test_a_checkpoint_whose_writing_was_stopped_leaves_a_sound_one(data):
     chosen = {row["sha256"] for row in faults}
     assert {row["resumed"] for row in done if "resumed" in row} == chosen
     assert {row["step"] for row in faults} == {AT_STEP[data[0]], AT_STEP[data[0]] - INTERVAL}
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 3 MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "none", disk]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"a full disk needs the right to mount a small one: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_disasters_end_clearly_and_nothing_is_lost(tmp_path, small_disk):
+    """A full disk, data that go away, a worker killed as by the kernel, a clock set back: within an epoch each."""
+    write(tmp_path / "data", cases=60, seed=0)
+    done = {row["disaster"]: row for row in rows("disasters", tmp_path / "data", small_disk)}
+    expected = {
+        "full disk": (2, r"last\.ckpt: cannot be written \(No space left on device\).*--resume true"),
+        "data gone": (2, r"\.jpg: \[Errno 2\] No such file.*meta/meta\.csv line \d+ \(row \d+\), column \w+ names it"),
+        "worker killed": (1, r"a process that reads images was killed .*Killed.*fewer data\.init_args\.num_workers"),
+        "clock set back": (0, None),
+        "files of the future": (-9, None),
+    }
+    assert done.keys() == expected.keys()
+    for name, (code, message) in expected.items():
+        row = done[name]
+        assert (row["code"], row["resumed"], row["same"], row["traceback"]) == (code, 0, True, False), row
+        assert len(row["errors"]) == (message is not None), row
+        assert message is None or re.search(f"^medlit: error: .*{message}", row["errors"][0]), row
+        assert row["from_step"] == {"full disk": row["from_step"], "clock set back": STEPS}.get(name, 9), row

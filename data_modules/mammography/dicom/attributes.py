@@ -8,6 +8,10 @@ if TYPE_CHECKING:
 
 MAX_TEXT = 64
 """Longest text kept: long strings (LO) hold no more."""
+MAX_VALUE_BYTES, MAX_ITEMS = 2**20, 1000
+"""Of an attribute that is read; the largest, sequences of look-up tables of 16 bits, take 128 kB for each."""
+ITEM = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+"""The tag that starts an item of a sequence, in either byte order (PS3.5, 7.5)."""
 FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 """Where enhanced images keep what others keep at the top: macros, of which the first frame's is taken."""
 
@@ -44,6 +48,9 @@ class Attributes:
         """The raw value of the first data set that holds the attribute with a value, or None."""
         for scope in self._all_scopes():
             if name in scope:
+                if _is_too_long(scope, name):
+                    self.flag(f"malformed {name} (longer than any mammogram's)")
+                    continue
                 try:
                     value = scope[name].value
                 except Exception as error:  # whatever pydicom's converters raise: ValueError, struct.error, ...
@@ -114,10 +121,17 @@ class Attributes:
         if self._scopes is None:
             self._scopes = [self.dataset]
             for name in FUNCTIONAL_GROUPS:
-                groups = _items(self.dataset[name].value) if name in self.dataset else []
+                there = name in self.dataset and not _is_too_long(self.dataset, name)
+                groups = _items(self.dataset[name].value) if there else []
                 for macro in groups[0] if groups else []:
                     self._scopes += _items(macro.value)[:1]
         return self._scopes
+
+
+def _is_too_long(dataset: "Dataset", name: str) -> bool:
+    """Whether an attribute, not converted yet, would take minutes and gigabytes to convert."""
+    value = dataset.get_item(name).value  # raw bytes until it is asked for otherwise
+    return isinstance(value, bytes) and (len(value) > MAX_VALUE_BYTES or sum(map(value.count, ITEM)) > MAX_ITEMS)
 
 
 def _several(value: Any) -> list[Any]:

@@ -25,6 +25,8 @@ MAX_FILE_BYTES = 256 * 2**20
 """The largest film scans, uncompressed, take 80 MB; what is larger is a tomosynthesis."""
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 """Transfer syntax whose data set is compressed as a whole."""
+MAX_READS = 100_000
+"""Reading an element takes one to three. The longest headers of mammograms, with a vendor's own, have some thousand."""
 META_START = 144
 """After 128 free bytes, the letters DICM, and the element that says the meta information's length (PS3.10, 7.1)."""
 
@@ -127,7 +129,24 @@ def _dataset(data: bytes) -> "Dataset":
     meta_end = META_START + int.from_bytes(data[META_START - 4 : META_START], "little")
     if DEFLATED in data[META_START:meta_end]:
         _refuse_bombs(data, start=meta_end)
-    return pydicom.dcmread(io.BytesIO(data))
+    return pydicom.dcmread(_Limited(data))
+
+
+class _Limited(io.BytesIO):
+    """A file in memory that ends the parsing of a header without end: every eight bytes may take 40 us."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As every file's.
+
+        Raises:
+            Refused: If it was asked too often.
+        """
+        self.reads += 1
+        if self.reads > MAX_READS:
+            raise Refused("a header of more elements than any mammogram has")
+        return super().read(size)
 
 
 def _refuse_bombs(data: bytes, *, start: int) -> None:

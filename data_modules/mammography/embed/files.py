@@ -151,7 +151,9 @@ def find_image(root: Path, image: str) -> Path | None:
         image: The sample's ``image``, ``images/.../<SOPUID>.dcm``.
 
     Returns:
-        The DICOM file, else one of the same name that was converted to PNG or JPEG, else None; None, too, where a path
-        or a link leads out of ``images/``.
+        The DICOM file, else one of the same name that was converted to PNG or JPEG, else None.
+
+    Raises:
+        UnsafePathError: If a path or a link leads out of ``images/``.
     """
     return find_converted(root, IMAGES, image.removeprefix(f"{IMAGES}/"))

@@ -40,6 +40,14 @@ def test_a_missing_image(root):
     assert audit_rsna_mammo(root).by_kind("fault") == {"missing image": [f"no file {name!r} below {root}"]}
 
 
+def test_an_image_behind_a_link_that_leaves_the_root(root, tmp_path):
+    path = root / image(root, 4)
+    path.replace(tmp_path / "elsewhere.dcm")
+    path.symlink_to(tmp_path / "elsewhere.dcm")
+    [words] = audit_rsna_mammo(root).by_kind("fault")["path that leaves the root"]
+    assert path.name in words
+
+
 def test_a_folder_that_the_system_does_not_let_be_looked_into(root):
     def refuse(root, image):
         raise PermissionError(errno.EACCES, "Permission denied", str(root / "train_images"))

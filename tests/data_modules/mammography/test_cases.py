@@ -27,7 +27,7 @@ def plain(rows):
             case_id=name,
             group_id=group,
             images={
-                view: tuple(ImageFile(f"/root/{path}", f"table, image {path}") for path in paths)
+                view: tuple(ImageFile(f"/root/{path}", f"table, image {path}", "/root/images") for path in paths)
                 for view, paths in zip(VIEWS, files, strict=True)
                 if paths
             },

@@ -7,8 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from data_modules.errors import UnreadableImageError
-from data_modules.mammography.pixels import as_picture, pad_to_square, read_prepared, to_8_bit
+from data_modules.cases import ImageFile
+from data_modules.errors import UnreadableImageError, UnsafePathError
+from data_modules.links import LINKS
+from data_modules.mammography.pixels import as_picture, pad_to_square, read_prepared, read_prepared_file, to_8_bit
 
 
 @pytest.fixture
@@ -26,6 +28,27 @@ def test_reads_what_was_written(path, image):
     read = read_prepared(path)
     assert read.dtype == np.uint16
     assert np.array_equal(read, image)
+
+
+def test_a_link_that_leaves_the_prepared_folder_is_refused_unless_the_user_names_where_to(path, monkeypatch):
+    images = path.parent / "prepared/images"
+    images.mkdir(parents=True)
+    (images / "b.png").symlink_to(path)
+    file = ImageFile(str(images / "b.png"), "manifest.parquet, image b", str(images))
+    with pytest.raises(
+        UnsafePathError, match=f"b.png: a link that leaves {images}; manifest.parquet, image b names it"
+    ):
+        read_prepared_file(file)
+    monkeypatch.setenv(LINKS, str(path.parent))
+    assert np.array_equal(read_prepared_file(file), read_prepared(path))
+
+
+def test_links_within_the_prepared_folder_are_followed_and_it_may_be_one(path):
+    images = path.parent / "images"
+    images.symlink_to(path.parent)
+    (path.parent / "b.png").symlink_to("a.png")
+    file = ImageFile(str(images / "b.png"), "manifest.parquet, image b", str(images))
+    assert np.array_equal(read_prepared_file(file), read_prepared(path))
 
 
 def test_every_level_is_rounded_to_the_nearest_of_256():
@@ -81,6 +104,15 @@ def test_eight_bits_or_colours_are_refused(tmp_path, shape):
 def test_limits_hold_before_anything_is_decoded(path):
     assert "larger than 10 bytes" in refusal(path, max_file_bytes=10)
     assert "16 x 24 is more than 383 pixels" in refusal(path, max_pixels=383)
+
+
+def test_colour_is_refused_before_it_is_decoded_to_four_times_the_memory(tmp_path):
+    header = struct.pack(">IIBBBBB", 10_000, 10_000, 16, 6, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
+    (tmp_path / "b.png").write_bytes(data)
+    assert "no 16-bit grayscale PNG; " in refusal(tmp_path / "b.png").replace(
+        "; manifest.parquet, image a names it", ""
+    )
 
 
 def chunk(name, data):

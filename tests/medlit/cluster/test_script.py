@@ -83,6 +83,11 @@ def test_a_container_holds_medlit_and_sees_gpus_and_local_disk():
     assert lines(script(container=Path("m.sif")), "medlit=") == ["medlit=(apptainer exec m.sif medlit)"]
 
 
+def test_foreign_code_is_allowed_where_it_was_asked_for():
+    assert lines(script(), "--allow-code") == []
+    assert lines(script(allow_code=True), "--allow-code") == ["--allow-code true"]
+
+
 def test_without_the_doctor_it_is_not_called():
     assert '"${medlit[@]}" doctor "${options[@]}" || finish $?' in str(script())
     assert "doctor" not in str(script(doctor=False))

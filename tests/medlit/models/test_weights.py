@@ -51,6 +51,14 @@ def test_weights_of_another_width_are_refused_with_the_file(tmp_path):
         encoder(weights=str(tmp_path))
 
 
+def test_of_a_folder_with_both_the_safetensors_are_read_and_the_pickle_is_not(tmp_path):
+    donor = encoder()
+    torch.nn.init.normal_(donor.vit.pos_embed)
+    save_file(donor.vit.state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"a pickle of whatever")
+    assert torch.equal(encoder(weights=str(tmp_path)).vit.pos_embed, donor.vit.pos_embed)
+
+
 class Payload:
     """A pickled object that would run code when loaded."""
 

@@ -11,7 +11,7 @@ import yaml
 from medlit.errors import ConfigurationError
 from medlit.recipes.changes import changed
 from medlit.recipes.estimate import Steps
-from medlit.recipes.plan import next_command, plan, state_of, what_changed, write_record
+from medlit.recipes.plan import plan, state_of, what_changed, write_record
 from medlit.recipes.recipe import read_recipe
 
 VALID = {
@@ -123,17 +123,6 @@ def test_a_stage_without_a_test_is_finished_with_its_training(read):
     assert state_of(job) == "interrupted"
     (job.folder / "manifest.json").write_text(json.dumps({"stages": {"fit": {"status": "finished"}}}))
     assert state_of(job) == "finished"
-
-
-@pytest.mark.parametrize(("task", "what"), [("medlit.tasks.MaMATask", "going on"), ("medlit.tasks.Other", "starting")])
-def test_a_task_that_seeds_every_step_goes_on_although_it_drops(read, task, what):
-    job = plan(read(), Path("out"))["towers", 5, None]
-    write_record(job, "started")
-    (job.folder / "checkpoints").mkdir()
-    torch.save({"callbacks": {}}, job.folder / "checkpoints" / "last.ckpt")
-    config = {"model": {"class_path": task, "init_args": {"text": {"lora_dropout": 0.1}}}}
-    (job.folder / "config.yaml").write_text(yaml.safe_dump(config))
-    assert next_command(job)[0] == what
 
 
 def test_a_stage_may_ask_for_the_whole_machine_and_is_no_other_training_for_it(read):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from data_modules.errors import UnsafePathError
 from data_modules.mammography.cbis_ddsm.files import find_image
 from tests.data_modules.mammography.csv_tables import touch
 
@@ -48,4 +49,5 @@ def test_no_file_outside_the_root(tmp_path):
     root = tmp_path / "root"
     (root / FOLDER).mkdir(parents=True)
     (root / FOLDER / "1-1.dcm").symlink_to(touch(tmp_path / "elsewhere.dcm"))
-    assert find_image(root, IMAGE) is None
+    with pytest.raises(UnsafePathError, match="leaves the folder of images, by its name or through a link"):
+        find_image(root, IMAGE)

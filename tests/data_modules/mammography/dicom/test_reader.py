@@ -4,6 +4,7 @@ import io
 import struct
 import subprocess
 import sys
+import time
 import zlib
 
 import numpy as np
@@ -186,6 +187,32 @@ def test_nesting_without_end_is_refused_not_a_crash(tmp_path):
     at = start.index(b"\xe0\x7f\x10\x00OW")
     (tmp_path / "x.dcm").write_bytes(start[:at] + opened * 20000)
     refusal(tmp_path / "x.dcm")
+
+
+def with_sequence(path, *, length, content):
+    """A mammogram with a view code sequence of these bytes before its pixels."""
+    start = save(path, drawn()).read_bytes()
+    at = start.index(b"\xe0\x7f\x10\x00OW")
+    path.write_bytes(start[:at] + b"\x54\x00\x20\x02SQ\x00\x00" + length + content + start[at:])
+    return path
+
+
+def test_a_header_without_end_is_refused_in_seconds(tmp_path, monkeypatch):
+    monkeypatch.setattr("data_modules.mammography.dicom.reader.MAX_READS", 5000)
+    many = b"\xfe\xff\x00\xe0\x00\x00\x00\x00" * 5000
+    end = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
+    refusal(with_sequence(tmp_path / "x.dcm", length=b"\xff\xff\xff\xff", content=many + end))
+    few = with_sequence(tmp_path / "y.dcm", length=b"\xff\xff\xff\xff", content=many[:800] + end)
+    assert read_mammogram(few).header.view is None
+
+
+def test_a_sequence_of_endless_items_is_not_converted_but_counts_as_absent(tmp_path):
+    many = b"\xfe\xff\x00\xe0\x00\x00\x00\x00" * 130_000  # converted, they would take a quarter of a minute
+    path = with_sequence(tmp_path / "x.dcm", length=struct.pack("<I", len(many)), content=many)
+    started = time.monotonic()
+    flags = read_mammogram(path).flags
+    assert "malformed ViewCodeSequence (longer than any mammogram's)" in flags
+    assert time.monotonic() - started < 5
 
 
 def test_importing_loads_neither_pydicom_nor_polars_nor_torch():

@@ -3,7 +3,7 @@ import shutil
 import polars as pl
 import pytest
 
-from data_modules.errors import DatasetNotFoundError, TableError, UnreadableFileError
+from data_modules.errors import DatasetNotFoundError, TableError, UnreadableFileError, UnsafePathError
 from data_modules.mammography.embed.files import find_image, read_columns
 from data_modules.mammography.embed.legend import read_legend, translate
 from data_modules.mammography.embed.rules import EmbedRules
@@ -186,6 +186,9 @@ def test_a_link_out_of_the_images_is_not_followed(root, tmp_path):
     path = root / image
     path.parent.mkdir(parents=True)
     path.symlink_to(root / "tables/EMBED_OpenData_clinical.csv")
-    assert find_image(root, image) is None
+    with pytest.raises(UnsafePathError, match="leaves the folder of images, by its name or through a link"):
+        find_image(root, image)
+    with pytest.raises(UnsafePathError, match="leaves the folder of images"):
+        find_image(root, "images/../tables/EMBED_OpenData_clinical.csv")
     shutil.rmtree(root / "images")
     assert find_image(root, "images/../tables/EMBED_OpenData_clinical.csv") is None

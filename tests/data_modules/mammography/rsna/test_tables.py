@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from data_modules.errors import DatasetNotFoundError, TableError
+from data_modules.errors import DatasetNotFoundError, TableError, UnsafePathError
 from data_modules.mammography.rsna.tables import SET, find_image, make_samples, read_official, read_samples
 from data_modules.mammography.samples import SCHEMA
 from tests.data_modules.mammography.csv_tables import edit_csv, read_csv, touch, write_csv
@@ -159,4 +159,5 @@ def test_the_folder_of_images_may_be_a_link_but_no_file_in_it_may_leave(tmp_path
     assert find_image(root, FIRST) == root / FIRST
     secret = touch(tmp_path / "secret")
     (elsewhere / "10006/1.dcm").symlink_to(secret)
-    assert find_image(root, "train_images/10006/1.dcm") is None
+    with pytest.raises(UnsafePathError, match=r"'10006/1\.dcm' leaves the folder of images"):
+        find_image(root, "train_images/10006/1.dcm")
