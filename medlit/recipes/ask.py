@@ -8,11 +8,13 @@ import importlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 
+from medlit.code_paths import KEY
 from medlit.errors import ConfigurationError
 from medlit.recipes.guard import SAFE_PATH
 
@@ -45,7 +47,8 @@ def _printed(title: str, code: int, text: str, said: str) -> str:
     if code:
         reason = (said.strip().splitlines() or ["it said nothing"])[-1].removeprefix("medlit: error: ")
         raise ConfigurationError(f"{title}: {reason}" if title else reason)
-    return text[max(0, text.find(HEAD)) :]  # warnings may stand before it
+    config = text[max(0, text.find(HEAD)) :]  # warnings may stand before it
+    return re.sub(rf"^{KEY}: .*\n", "", config, flags=re.MULTILINE)  # no file may give that permission
 
 
 def main() -> int:
