@@ -10,6 +10,7 @@ from pathlib import Path
 from data_modules.errors import DataError
 from medlit.errors import ConfigurationError
 from medlit.needed_files import Need, needs_of
+from medlit.sizes import in_words
 
 PRESENT, MISSING = 0, 2
 
@@ -108,8 +109,6 @@ def _fetch(need: Need) -> str:
 
 def _line(state: str, need: Need, files: Sequence[Path]) -> str:
     """What, how large and where."""
-    from medlit.models.hub import in_words
-
     size = in_words(sum(file.stat().st_size for file in files))
     where = str(files[0]) if len(files) == 1 else f"{files[0].parent} ({', '.join(file.name for file in files)})"
     return f"{state}  {need.kind} {need.name}: {size} in {where}"

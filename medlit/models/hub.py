@@ -6,6 +6,8 @@ import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from medlit.sizes import in_words
+
 CONFIG = "config.json"
 
 TEXT_WEIGHT_FILES = (
@@ -192,14 +194,6 @@ def files_of_text_model(folder: Path) -> Sequence[Path]:
                 return
 
     return list(found())
-
-
-def in_words(size: int) -> str:
-    """Bytes as a person reads them: ``346.4 MB``."""
-    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= factor:
-            return f"{size / factor:,.1f} {unit}"
-    return f"{size} B"
 
 
 def _require_space(size: int, cache: Path) -> None:
