@@ -3,7 +3,7 @@
 import sys
 from datetime import timedelta
 
-SECONDS = 45
+SECONDS = 120
 """After which a process that waits for another gives up."""
 
 

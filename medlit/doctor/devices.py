@@ -16,8 +16,8 @@ from medlit.doctor.finding import Finding, ok, warning, wrong
 if TYPE_CHECKING:
     from lightning import Trainer
 
-SECONDS = 60
-"""For all processes of a collective to start, meet and end; importing torch is most of it."""
+SECONDS = 180
+"""For all processes of a collective to start, meet and end; importing torch from a busy network disk is most of it."""
 BF16_SINCE = (8, 0)
 """Compute capability of the first GPUs with bfloat16, Ampere; older ones emulate it."""
 JUDGED = ("accelerator", "devices", "num_nodes", "precision")
@@ -122,7 +122,7 @@ class Collective:
         ]
 
     def finding(self) -> Finding:
-        """Wait for the sum, for a minute at most."""
+        """Wait for the sum, for a while at most."""
         ends = self._start + SECONDS
         try:
             said = [process.communicate(timeout=max(0.1, ends - time.monotonic()))[1] for process in self._processes]
