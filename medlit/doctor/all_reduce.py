@@ -1,4 +1,4 @@
-"""One process of a sum over processes: ``python -m medlit.doctor.all_reduce BACKEND RANK PROCESSES PORT``."""
+"""One process of a sum over processes: ``python -m medlit.doctor.all_reduce BACKEND RANK PROCESSES FILE``."""
 
 import sys
 from datetime import timedelta
@@ -7,14 +7,14 @@ SECONDS = 120
 """After which a process that waits for another gives up."""
 
 
-def main(backend: str, rank: int, processes: int, port: int) -> int:
+def main(backend: str, rank: int, processes: int, file: str) -> int:
     """Sum rank + 1 over all processes.
 
     Args:
         backend: gloo or nccl.
         rank: Of this process.
         processes: How many there are.
-        port: Of loopback, where they meet.
+        file: A path where there is nothing yet, in which they meet: to meet at an address, names are looked up.
 
     Returns:
         0, or 1 where the sum is not what it has to be.
@@ -26,7 +26,7 @@ def main(backend: str, rank: int, processes: int, port: int) -> int:
         torch.cuda.set_device(rank)
     dist.init_process_group(
         backend,
-        init_method=f"tcp://127.0.0.1:{port}",
+        init_method=f"file://{file}",
         rank=rank,
         world_size=processes,
         timeout=timedelta(seconds=SECONDS),
@@ -42,4 +42,4 @@ def main(backend: str, rank: int, processes: int, port: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], *map(int, sys.argv[2:])))
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))

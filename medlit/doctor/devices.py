@@ -3,9 +3,9 @@
 import contextlib
 import logging
 import os
-import socket
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SECONDS = 180
 """For all processes of a collective to start, meet and end; importing torch from a busy network disk is most of it."""
+LOOPBACK = "lo"
+"""The interface of a sum, unless the environment names one: gloo would look the machine's name up in the network."""
 BF16_SINCE = (8, 0)
 """Compute capability of the first GPUs with bfloat16, Ampere; older ones emulate it."""
 JUDGED = ("accelerator", "devices", "num_nodes", "precision")
@@ -109,14 +111,17 @@ class Collective:
         self.check = f"{backend} over {processes} processes"
         self._start = time.monotonic()
         command = [sys.executable, "-m", "medlit.doctor.all_reduce", backend]
-        port = _free_port()
+        self._folder = tempfile.TemporaryDirectory(prefix="medlit-doctor-")
+        meeting = os.path.join(self._folder.name, "meeting")
+        environment = {f"{backend.upper()}_SOCKET_IFNAME": LOOPBACK, **os.environ}
         self._processes = [
             subprocess.Popen(
-                [*command, str(rank), str(processes), str(port)],
+                [*command, str(rank), str(processes), meeting],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
+                env=environment,
             )
             for rank in range(processes)
         ]
@@ -134,6 +139,7 @@ class Collective:
             for process in self._processes:
                 process.kill()
                 process.wait()
+            self._folder.cleanup()
         failed = [text.strip().splitlines() for p, text in zip(self._processes, said, strict=True) if p.returncode]
         if failed:
             reason = next((lines[-1] for lines in failed if lines), "a process ended without a word")
@@ -142,16 +148,9 @@ class Collective:
 
 
 def _interface(backend: str) -> str:
-    """The variable that names the network interface of a backend, as it is set."""
+    """The variable that names the network interface of a backend, and what it is."""
     name = f"{backend.upper()}_SOCKET_IFNAME"
-    return f"{name}={os.environ[name]}" if name in os.environ else f"{name}, which is not set"
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-    return port
+    return f"{name}={os.environ.get(name, LOOPBACK)}"
 
 
 @contextlib.contextmanager
