@@ -57,7 +57,11 @@ def make_trainer(settings: Mapping[str, Any]) -> "Trainer":
         asked["strategy"] = settings["strategy"]
     try:
         with _quiet():
-            return Trainer(**asked, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+            trainer = Trainer(**asked, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+            environment = getattr(trainer.strategy, "cluster_environment", None)
+            if environment is not None:  # asked by Lightning when it starts processes
+                environment.validate_settings(num_devices=trainer.num_devices, num_nodes=trainer.num_nodes)
+            return trainer
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise ConfigurationError(f"{' '.join(str(error).split())} (trainer.{', trainer.'.join(asked)})") from error
 

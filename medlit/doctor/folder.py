@@ -1,5 +1,6 @@
 """Whether the run folder takes what a training writes."""
 
+import contextlib
 import os
 import shutil
 import time
@@ -41,8 +42,9 @@ def check_writing(run_dir: Path) -> Finding:
     except OSError as error:
         return wrong("run folder", f"{place}: cannot be written ({error.strerror}): choose another --run_dir")
     finally:
-        part.unlink(missing_ok=True)
-        whole.unlink(missing_ok=True)
+        for left in (part, whole):
+            with contextlib.suppress(OSError):  # it is not there
+                left.unlink()
     if abs(ahead) > SKEW:
         told = f"the clock of its disk is {timedelta(seconds=round(abs(ahead)))} {'ahead' if ahead > 0 else 'behind'}"
         return warning("run folder", f"{place}: {told}: have the clocks set")
