@@ -28,6 +28,8 @@ def main(args: list[str]) -> int:
         ConfigurationError: If the configuration is not valid, or something cannot be fetched.
     """
     options, words = _parser().parse_known_args(args)
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # read at import
     from medlit.commands.configuration import Configuration
 
     needs = needs_of(Configuration(words).plain)
@@ -71,10 +73,7 @@ def fetch(needs: Sequence[Need]) -> int:
         ConfigurationError: If something cannot be had; what can is fetched all the same.
     """
     from huggingface_hub import constants
-    from huggingface_hub.utils import disable_progress_bars
 
-    if not sys.stderr.isatty():
-        disable_progress_bars()
     problems = [problem for need in needs if (problem := _fetch(need))]
     if problems:
         others = f" (and {len(problems) - 1} more, told above)" if len(problems) > 1 else ""
