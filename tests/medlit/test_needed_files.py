@@ -1,5 +1,8 @@
 """Pretrained files: what a configuration needs is what training loads, and a filled cache serves without network."""
 
+import os
+import subprocess
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,7 +16,7 @@ from medlit.errors import ConfigurationError, WeightsNotFoundError
 from medlit.models import TextEncoder, VisionEncoder
 from medlit.needed_files import Need, needs_of
 from tests.hub import serving
-from tests.medlit.command_line import EXPERIMENTS
+from tests.medlit.command_line import EXPERIMENTS, SCRIPT
 
 VIT, VIT_REPO = "vit_tiny_patch16_224.augreg_in21k_ft_in1k", "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 SMALL = {"depth": 1, "embed_dim": 16, "num_heads": 2}
@@ -208,7 +211,6 @@ def test_a_checkpoint_of_an_earlier_stage_is_listed_and_not_fetched(tmp_path, ca
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["ei_derm7pt"], {("backbone", "vit_base_patch14_reg4_dinov2.lvd142m")}),
         (["ei_derm7pt", "overlays/tiny"], set()),
         (
             ["mama_embed"],
@@ -218,7 +220,6 @@ def test_a_checkpoint_of_an_earlier_stage_is_listed_and_not_fetched(tmp_path, ca
                 ("tokenizer", "stanford-crfm/BioMedLM"),
             },
         ),
-        (["mama_embed", "overlays/mama_tiny"], set()),
         (
             ["zero_shot_embed"],
             {
@@ -243,3 +244,42 @@ def test_settings_of_the_command_line_count(tmp_path):
     words += ["--model.init_args.init_from", "{clinic: a.ckpt, derm: b.ckpt}"]
     found = {(need.kind, need.name) for need in needs_of(Configuration(words).plain)}
     assert found == {("weights", str(tmp_path / "w")), ("checkpoint", "a.ckpt"), ("checkpoint", "b.ckpt")}
+
+
+@pytest.mark.slow
+def test_the_command_fetches_for_a_configuration_and_training_loads_it_offline(released, tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    model = "--model.init_args.model.init_args"
+    words = ["--config", EXPERIMENTS / "mama_embed.yaml", "--config", EXPERIMENTS / "overlays/mama_tiny.yaml"]
+    words += [f"{model}.image.backbone", VIT, f"{model}.image.pretrained", "true", f"{model}.image.model_args", SMALL]
+    words += [f"{model}.text.backbone", BERT, f"{model}.text.pretrained", "true"]
+    words += ["--data.init_args.pretraining.tokenizer", BERT]
+    command = [SCRIPT, "weights", "fetch", *words]
+    home = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    home |= {"HF_HOME": str(tmp_path)}
+
+    def run(**environment):
+        done = subprocess.run(
+            list(map(str, command)), env={**home, **environment}, capture_output=True, text=True, check=False
+        )
+        return done.returncode, [line.split()[0] for line in done.stdout.splitlines()], done.stderr
+
+    with serving() as hub:
+        hub.add(VIT_REPO, released / "vit")
+        hub.add(BERT, released / "bert")
+        told = ["fetched", "fetched", "fetched", "Fetched."]
+        assert run(HF_ENDPOINT=hub.address, HF_HUB_OFFLINE="0") == (0, told, "")
+    command[2] = "list"  # the hub is gone
+    assert run(HF_HUB_OFFLINE="1") == (0, ["present"] * 3, "")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    image, text, tokenizer = load()
+    expected = load_file(released / "vit/model.safetensors")
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in image.vit.state_dict().items())
+    assert (text.num_tokens, len(tokenizer)) == (len(WORDS),) * 2
+
+
+@pytest.mark.slow
+def test_a_fetch_that_is_told_to_stay_offline_says_so():
+    with pytest.raises(ConfigurationError, match="HF_HUB_OFFLINE is set, unset it to fetch; no network and no cached"):
+        weights.main(["fetch", "--config", str(EXPERIMENTS / "ei_derm7pt.yaml")])

@@ -51,12 +51,6 @@ def test_a_job_of_another_shape_is_refused(monkeypatch):
 
 
 @pytest.mark.slow
-def test_two_processes_sum_on_loopback():
-    found = Collective("gloo", 2).finding()
-    assert (found.check, found.state) == ("gloo over 2 processes", "ok")
-
-
-@pytest.mark.slow
 def test_processes_that_do_not_reach_each_other_are_wrong(monkeypatch):
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "nowhere0")
     found = Collective("gloo", 2).finding()
