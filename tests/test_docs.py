@@ -18,7 +18,7 @@ from data_modules.mammography.prepare.manifest import COLUMNS
 from data_modules.mammography.prepare.work import PASSING, ErrorKind
 from data_modules.synthetic import embed
 from medlit.cli import LIGHTNING_VERBS
-from medlit.commands import VERBS, captions, convert, data, prepare, recipe
+from medlit.commands import VERBS, captions, convert, data, doctor, prepare, recipe, weights
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -28,6 +28,8 @@ PAGES = {
 MAMMOGRAPHY = PAGES["docs/mammography.md"]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
 PARSERS = {"convert": convert._parser, "recipe": recipe._parser, "data": data._parser}
+OPTIONS_OF_FIT = {"doctor": doctor._parser, "weights": weights._parser}
+"""What these do not know themselves is read as an option of fit."""
 DELEGATED = {"prepare": prepare._parser, "captions": captions._parser}
 
 
@@ -63,6 +65,9 @@ def test_every_command_is_known_with_its_options(words):
         DELEGATED[rest[0]]().parse_args(rest[1:])  # ends the test where a word is unknown
     elif verb in PARSERS:
         PARSERS[verb]().parse_args(rest)
+    elif verb in OPTIONS_OF_FIT:
+        _, left = OPTIONS_OF_FIT[verb]().parse_known_args(rest)
+        assert left[::2] == ["--config"] * (len(left) // 2)
 
 
 @pytest.mark.parametrize("page", PAGES)

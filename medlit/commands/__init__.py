@@ -8,6 +8,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "demo": ("medlit.commands.demo", "train and compare on a look-alike set, on a CPU in minutes"),
     "recipe": ("medlit.commands.recipe", "run trainings that depend on each other, over seeds, into one table"),
     "convert": ("medlit.commands.convert", "take over a checkpoint of the papers' own code"),
+    "weights": ("medlit.commands.weights", "list or fetch the pretrained weights that a configuration needs"),
+    "doctor": ("medlit.commands.doctor", "check machine, data and folders before an allocation is spent"),
     "export": ("medlit.commands.export", "write a checkpoint's trained weights as safetensors"),
 }
 """By verb: the module that carries it out, and one line of help."""
