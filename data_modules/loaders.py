@@ -36,7 +36,7 @@ class ResumableLoader(DataLoader[Any]):
         self._epoch, self._given, self._goes_on = state["epoch"], state["batches"], True
         mine = self.sampler.identity()
         differ = [f"{name} is {mine[name]}, was {state.get(name)}" for name in mine if mine[name] != state.get(name)]
-        if differ and 0 < self._given < len(self):
+        if differ and 0 < self._given * state["global_batch"] < state["epoch_length"]:
             raise DataSettingsError(
                 f"the checkpoint was written within an epoch, and the order of cases is another now: "
                 f"{'; '.join(differ)}. Give the same, or go on from a checkpoint of an epoch's end"

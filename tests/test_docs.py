@@ -18,7 +18,18 @@ from data_modules.mammography.prepare.manifest import COLUMNS
 from data_modules.mammography.prepare.work import PASSING, ErrorKind
 from data_modules.synthetic import embed
 from medlit.cli import LIGHTNING_VERBS
-from medlit.commands import VERBS, captions, convert, data, prepare, recipe, status, submit_options
+from medlit.commands import (
+    VERBS,
+    captions,
+    convert,
+    data,
+    doctor,
+    prepare,
+    recipe,
+    status,
+    submit_options,
+    weights,
+)
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -34,6 +45,8 @@ PARSERS = {
     "submit": submit_options.make_parser,
     "status": status._parser,
 }
+OPTIONS_OF_FIT = {"doctor": doctor._parser, "weights": weights._parser}
+"""What these do not know themselves is read as an option of fit."""
 DELEGATED = {"prepare": prepare._parser, "captions": captions._parser}
 
 
@@ -69,6 +82,9 @@ def test_every_command_is_known_with_its_options(words):
         DELEGATED[rest[0]]().parse_args(rest[1:])  # ends the test where a word is unknown
     elif verb in PARSERS:
         PARSERS[verb]().parse_args(rest)
+    elif verb in OPTIONS_OF_FIT:
+        _, left = OPTIONS_OF_FIT[verb]().parse_known_args(rest)
+        assert left[::2] == ["--config"] * (len(left) // 2)
 
 
 @pytest.mark.parametrize("page", PAGES)

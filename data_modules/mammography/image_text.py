@@ -19,7 +19,8 @@ from data_modules.mammography.captions.captioner import CaptionStyle, SideText
 from data_modules.mammography.class_text import ClassTextSettings, ClassWriter
 from data_modules.mammography.pairs import PairIndex, rows_of_other_patients
 from data_modules.mammography.pixels import Aspect, as_picture, read_prepared_file
-from data_modules.mammography.tokens import WORDS, tokenise, tokenizer_of
+from data_modules.mammography.tokenizer_files import WORDS
+from data_modules.mammography.tokens import tokenise, tokenizer_of
 from data_modules.sampling import Request
 from data_modules.transforms import SeededTransform
 

@@ -16,6 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from medlit.callbacks.checkpoint import select_from_step
 from medlit.callbacks.files import write_whole
 from medlit.checkpoint import foundation_fingerprint
+from medlit.credentials import hidden_text, hidden_words
 from medlit.preemption import Preempted
 from medlit.tasks import ClassificationTask, EvaluationTask, MaMATask
 from medlit.tasks.checks import restrictions_of_run
@@ -94,7 +95,7 @@ class RunManifest(Callback):
             "started": now(),
             "status": "started",
             "data_hashes": data_hashes(trainer),
-            "checkpoint": str(trainer.ckpt_path) if resumed else None,
+            "checkpoint": hidden_text(str(trainer.ckpt_path)) if resumed else None,
         }
         if stage == "fit":
             manifest["stages"][stage] |= aims(trainer, task)
@@ -215,8 +216,8 @@ def commit() -> str | None:
 
 
 def command() -> str:
-    """The command line of this process."""
-    return shlex.join(sys.argv)
+    """The command line of this process, without secrets."""
+    return shlex.join(hidden_words(sys.argv))
 
 
 def now() -> str:

@@ -10,6 +10,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "submit": ("medlit.commands.submit", "train as a batch job of SLURM that goes on where it was stopped"),
     "status": ("medlit.commands.status", "how far runs are: state, epoch, best metric, time left"),
     "convert": ("medlit.commands.convert", "take over a checkpoint of the papers' own code"),
+    "weights": ("medlit.commands.weights", "list or fetch the pretrained weights that a configuration needs"),
+    "doctor": ("medlit.commands.doctor", "check machine, data and folders before an allocation is spent"),
     "export": ("medlit.commands.export", "write a checkpoint's trained weights as safetensors"),
 }
 """By verb: the module that carries it out, and one line of help."""

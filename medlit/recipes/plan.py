@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medlit import run_folder
+from medlit.credentials import hidden_settings
 from medlit.errors import ConfigurationError
 from medlit.recipes.recipe import Recipe, Stage
 from medlit.resume import is_trained
@@ -138,7 +139,7 @@ def _job(recipe: Recipe, stage: Stage, *, seed: int, fold: int | None, out: Path
         words += [f"--{key}", _best(job)]
     inputs = {
         "configs": [{"file": config, "sha256": _digest(config, where=recipe.file)} for config in configs],
-        "set": settings,
+        "set": hidden_settings(settings),
         "seed": seed,
         "num_folds": recipe.num_folds,
         "fold": fold,

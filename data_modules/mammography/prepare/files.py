@@ -132,7 +132,7 @@ def locked(out: Path) -> Iterator[None]:
     while True:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise cannot_write(path, error) from error
         try:

@@ -46,7 +46,7 @@ def submit(slurm, study, run_dir, *words, epochs, fit=()) -> str:
     """Submit a small training on CPUs; the job's number."""
     options = ("--config", EXPERIMENTS / "ei_derm7pt.yaml", "--config", TINY, "--run_dir", run_dir, "--time", "10")
     given = ("--data.init_args.root", "data", "--trainer.max_epochs", epochs, *fit)
-    said = ask(slurm, SCRIPT, "submit", *options, "--gpus-per-node", 0, "--no-doctor", *words, "--", *given, cwd=study)
+    said = ask(slurm, SCRIPT, "submit", *options, "--gpus-per-node", 0, *words, "--", *given, cwd=study)
     return re.search(r"as job (\d+)", said)[1]
 
 
@@ -81,7 +81,7 @@ def weights(run_dir: Path) -> dict[str, torch.Tensor]:
 def unbroken(slurm, study):
     """A run of one process on each of two nodes."""
     run_dir = study / "runs" / "unbroken"
-    number = submit(slurm, study, "runs/unbroken", "--nodes", 2, epochs=EPOCHS)
+    number = submit(slurm, study, "runs/unbroken", "--nodes", 2, "--no-doctor", epochs=EPOCHS)
     wait_for_the_end(slurm, number, run_dir=run_dir)
     return run_dir
 
@@ -95,7 +95,7 @@ def test_two_nodes_train_together(slurm, study, unbroken):
 
 def test_pre_empted_early_and_amid_training_it_goes_on_to_the_same_weights(slurm, study, unbroken):
     run_dir = study / "runs" / "pre-empted"
-    number = submit(slurm, study, "runs/pre-empted", "--nodes", 2, epochs=EPOCHS)
+    number = submit(slurm, study, "runs/pre-empted", "--nodes", 2, "--no-doctor", epochs=EPOCHS)
     wait_until(lambda: f"{number}.0 " in ask(slurm, "squeue", "--steps", "--noheader"), output(run_dir))
     ask(slurm, "scancel", "--signal=USR1", number)  # while it imports
     wait_until(lambda: "requeued (BeginTime)" in status(slurm, study, run_dir), output(run_dir))
@@ -120,7 +120,7 @@ def test_pre_empted_early_and_amid_training_it_goes_on_to_the_same_weights(slurm
 
 def test_each_seed_of_an_array_is_a_run_of_its_own(slurm, study):
     run_dir = study / "runs" / "seeds"
-    number = submit(slurm, study, "runs/seeds", "--array", "0-2", epochs=2)
+    number = submit(slurm, study, "runs/seeds", "--array", "0-2", "--no-doctor", epochs=2)
     assert re.search(rf"seed_2 queued \(\w+\) {number}_2", status(slurm, study, "runs/seeds"))
     wait_for_the_end(slurm, number, run_dir=run_dir)
     seeds = [run_dir / f"seed_{seed}" for seed in range(3)]
@@ -135,7 +135,7 @@ def test_a_job_that_fails_passes_its_exit_code_on_and_may_go_on(slurm, study):
     run_dir = study / "runs" / "fails"
     number = submit(slurm, study, "runs/fails", epochs=1, fit=("--data.init_args.root", "data-later"))
     wait_for_the_end(slurm, number, run_dir=run_dir)
-    assert "medlit: error: Derm7pt not found" in output(run_dir)
+    assert "wrong    data: Derm7pt not found" in output(run_dir)  # the doctor's word
     assert re.search(r"JobState=FAILED .*ExitCode=2:0", ask(slurm, "scontrol", "-o", "show", "job", number))
     assert "failed (exit code 2)" in status(slurm, study, "runs/fails")
     without_slurm = {**slurm, "SLURM_CONF": "/nonexistent"}
@@ -147,6 +147,8 @@ def test_a_job_that_fails_passes_its_exit_code_on_and_may_go_on(slurm, study):
     assert re.fullmatch(r"medlit: error: .*was not submitted: invalid partition.*\n", done.stderr)
 
     (study / "data-later").symlink_to(study / "data")
+    script = run_dir / "submit.sh"
+    script.write_text(re.sub(r"^srun .* doctor .*\n", "", script.read_text(), flags=re.MULTILINE))  # a person's edit
     resume = (SCRIPT, "submit", "--resume", "runs/fails", "--time", "7")
     cancelled = re.search(r"as job (\d+)", ask(slurm, *resume, cwd=study))[1]
     assert "TimeLimit=00:07:00" in ask(slurm, "scontrol", "-o", "show", "job", cancelled)
