@@ -39,8 +39,8 @@ class Images:
         for name, size, text in zip(names, sizes, hashes, strict=True):
             if size is None or not 0 < size <= MAX_FILE_BYTES or text is None or len(text) != 64:
                 raise TableError(
-                    f"{prepared.root / MANIFEST}: image {name} of {size} bytes has the SHA-256 {str(text)[:80]!r}; prepare "
-                    "the set again"
+                    f"{prepared.root / MANIFEST}: image {name} of {size} bytes has the SHA-256 {str(text)[:80]!r}; "
+                    "prepare the set again"
                 )
         try:
             digests = np.frombuffer(bytes.fromhex("".join(hashes)), dtype=np.uint8).reshape(-1, 32)
