@@ -1,7 +1,6 @@
 """Batches of shards are those of the folder, bit by bit: whoever reads them, from wherever in an epoch."""
 
 import pickle
-from itertools import islice
 from types import SimpleNamespace
 
 import pytest
@@ -74,14 +73,29 @@ def test_workers_change_nothing(kind):
         assert_same(list(single), list(sharded))
 
 
-def test_an_epoch_goes_on_in_the_middle():
-    whole = list(loader(pristine("embed"), "pretraining"))
-    later = loader(pristine_shards("embed"), "pretraining")
-    requests = list(islice(later.sampler, 3 * later.batch_size, None))  # as a run resumed after three steps asks
-    rest = torch.utils.data.DataLoader(
-        later.dataset, batch_size=later.batch_size, sampler=requests, collate_fn=later.collate_fn
+def goes_on(kind, *, num_workers):
+    """The rest of an epoch as shards give it, resumed from where a run on the folder was, and as the folder does."""
+    single, sharded = (
+        loader(root, kind, rank=1, world_size=2, num_workers=workers)
+        for root, workers in ((pristine("embed"), 0), (pristine_shards("embed"), num_workers))
     )
-    assert_same(whole[3:], list(rest))
+    for each in (single, sharded):
+        each.sampler.set_epoch(1)
+    batches = iter(single)
+    for _ in range(3):
+        next(batches)
+    sharded.load_state_dict(single.state_dict())
+    return list(sharded), list(batches)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_epoch_goes_on_in_the_middle(kind):
+    assert_same(*goes_on(kind, num_workers=0))
+
+
+@pytest.mark.slow
+def test_an_epoch_goes_on_in_the_middle_with_workers():
+    assert_same(*goes_on("pretraining", num_workers=2))
 
 
 @pytest.mark.parametrize("stage", ["validate", "test", "predict"])
