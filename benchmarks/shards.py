@@ -5,8 +5,8 @@ both in one random order, as training does: the bytes alone, and decoded to the 
 two take turns; printed are medians of the rounds, and the median of the ratios of two neighbouring rounds.
 
 It counts processor time, for everything lies in the memory of the operating system by then. What shards are for, a
-shared file system that is slow to open a file, and an object store, is not measured here: this says what they cost where
-files are quick. Most of it is the hash, with which every image out of a shard is compared.
+shared file system that is slow to open a file, and an object store, is not measured here: this says what they cost
+where files are quick. Most of it is the hash, with which every image out of a shard is compared.
 """
 
 import argparse
