@@ -171,10 +171,6 @@ class MammographyDataModule(TextOfSet, CountsLabels, CountsLeftOut, ReadsPrepare
         """The samples by the default rules, which splits are cut by; None: ``read_samples`` goes by them itself."""
         return None
 
-    @abstractmethod
-    def official_tables(self) -> tuple[str, ...]:
-        """Paths of the official tables below ``root``."""
-
     def choose_test(self, frame: "pl.DataFrame") -> "pl.DataFrame":
         """Of the test split's images those that are tested; here all."""
         return frame

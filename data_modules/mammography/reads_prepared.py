@@ -1,6 +1,6 @@
 """A prepared set where it lies: single images in a folder, shards in a folder, shards in an object store."""
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from data_modules.mammography.image_files import FOLDER, ImageFiles
@@ -11,7 +11,7 @@ from data_modules.mammography.shards.reader import open_image_files
 from data_modules.synthetic.tree import MARKER
 
 
-class ReadsPrepared:
+class ReadsPrepared(ABC):
     """The part of a DataModule that finds its tables and images."""
 
     set_name: str
@@ -23,9 +23,9 @@ class ReadsPrepared:
     image_files: ImageFiles = FOLDER
     """Where the bytes of images come from, once the tables are read."""
 
-    def official_tables(self) -> Sequence[str]:
+    @abstractmethod
+    def official_tables(self) -> tuple[str, ...]:
         """Paths of the official tables below ``root``."""
-        raise NotImplementedError
 
     def place(self, root: str | Path) -> Path:
         """The folder that a setting ``root`` stands for; of an address, where its tables will lie.

@@ -129,6 +129,7 @@ class _Limited(io.BytesIO):
         self._max_bytes = max_bytes
 
     def write(self, data: Any) -> int:
+        """Take more; raises ValueError where that is too many."""
         if self.tell() + len(data) > self._max_bytes:
             raise ValueError(f"larger than {self._max_bytes:,} bytes")
         return super().write(data)
