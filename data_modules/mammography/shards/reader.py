@@ -53,8 +53,8 @@ class ShardFiles(ImageFiles):
     """The bytes of images in shards, each checked against the hash that the manifest has of it.
 
     LitData reads an image's bytes out of its shard by its number alone. Of shards in an object store, each is fetched
-    when the first of its images is asked for and kept, where the disk holds them all; else, and while it is on its way,
-    images are fetched one by one. Every process opens the shards for itself.
+    when the first of its images is asked for, and kept, where the disk holds them all; else images are fetched one by
+    one. Every process opens the shards for itself; two that fetch one shard at once fetch the same.
 
     Args:
         root: The folder of the shards, or where those that were fetched lie.
