@@ -18,7 +18,7 @@ from data_modules.mammography.prepare.manifest import COLUMNS
 from data_modules.mammography.prepare.work import PASSING, ErrorKind
 from data_modules.synthetic import embed
 from medlit.cli import LIGHTNING_VERBS
-from medlit.commands import VERBS, captions, convert, data, doctor, prepare, recipe, weights
+from medlit.commands import VERBS, captions, convert, data, doctor, prepare, recipe, shard, weights
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -30,7 +30,7 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=
 PARSERS = {"convert": convert._parser, "recipe": recipe._parser, "data": data._parser}
 OPTIONS_OF_FIT = {"doctor": doctor._parser, "weights": weights._parser}
 """What these do not know themselves is read as an option of fit."""
-DELEGATED = {"prepare": prepare._parser, "captions": captions._parser}
+DELEGATED = {"prepare": prepare._parser, "shard": shard._parser, "captions": captions._parser}
 
 
 def blocks(text, *kinds):
@@ -49,7 +49,7 @@ COMMANDS = [words for text in PAGES.values() for words in commands(text)]
 
 def test_there_are_commands_of_every_kind_to_check():
     verbs = {tuple(words[1:3]) for words in COMMANDS}
-    assert {("data", verb) for verb in ("check", "synth", "prepare", "captions")} < verbs
+    assert {("data", verb) for verb in ("check", "synth", "prepare", "shard", "captions")} < verbs
     assert {program for program, *_ in COMMANDS} == {"medlit", "make", "python"}
     assert len(COMMANDS) >= 30
 
@@ -90,7 +90,7 @@ def test_settings_of_mammography_make_a_datamodule(settings):
 
 def test_options_of_mammography_are_those_of_the_commands():
     known = set()
-    for parser in (prepare._parser(), captions._parser()):
+    for parser in (prepare._parser(), shard._parser(), captions._parser()):
         known |= {option for action in parser._actions for option in action.option_strings}
     assert {option for option in re.findall(r"`(--[\w-]+)", MAMMOGRAPHY) if option not in known} == set()
     listed = set(re.findall(r"^\| `(--[\w-]+)", MAMMOGRAPHY, re.MULTILINE))
