@@ -1,5 +1,7 @@
 """DataLoaders as every set uses them: those of training can go on within an epoch."""
 
+import atexit
+import multiprocessing
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +10,14 @@ from torch.utils.data import DataLoader
 from data_modules.dataset import SampleDataset, start_worker
 from data_modules.errors import DataSettingsError
 from data_modules.sampling import EvaluationSampler, TrainingSampler
+
+
+@atexit.register
+def _end_workers() -> None:
+    """End workers that are left when a run fails: they heed no SIGTERM, with which multiprocessing would, and waits."""
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 class ResumableLoader(DataLoader[Any]):

@@ -137,7 +137,7 @@ def _text_files(name: str, *, weights: bool, network: bool) -> list[Path]:
     from medlit.models.text_weights import text_folder
 
     folder = text_folder(name, weights=weights, network=network)
-    return list(hub.files_of_text_model(folder)) if weights else [folder / hub.CONFIG]
+    return hub.files_of_text_model(folder) if weights else [folder / hub.CONFIG]
 
 
 def _tokenizer_files(name: str, *, network: bool) -> list[Path]:

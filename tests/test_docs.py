@@ -26,6 +26,7 @@ from medlit.commands import (
     doctor,
     prepare,
     recipe,
+    shard,
     status,
     submit_options,
     weights,
@@ -47,7 +48,7 @@ PARSERS = {
 }
 OPTIONS_OF_FIT = {"doctor": doctor._parser, "weights": weights._parser}
 """What these do not know themselves is read as an option of fit."""
-DELEGATED = {"prepare": prepare._parser, "captions": captions._parser}
+DELEGATED = {"prepare": prepare._parser, "shard": shard._parser, "captions": captions._parser}
 
 
 def blocks(text, *kinds):
@@ -66,7 +67,7 @@ COMMANDS = [words for text in PAGES.values() for words in commands(text)]
 
 def test_there_are_commands_of_every_kind_to_check():
     verbs = {tuple(words[1:3]) for words in COMMANDS}
-    assert {("data", verb) for verb in ("check", "synth", "prepare", "captions")} < verbs
+    assert {("data", verb) for verb in ("check", "synth", "prepare", "shard", "captions")} < verbs
     assert {program for program, *_ in COMMANDS} == {"medlit", "make", "python"}
     assert len(COMMANDS) >= 30
 
@@ -107,7 +108,7 @@ def test_settings_of_mammography_make_a_datamodule(settings):
 
 def test_options_of_mammography_are_those_of_the_commands():
     known = set()
-    for parser in (prepare._parser(), captions._parser()):
+    for parser in (prepare._parser(), shard._parser(), captions._parser()):
         known |= {option for action in parser._actions for option in action.option_strings}
     assert {option for option in re.findall(r"`(--[\w-]+)", MAMMOGRAPHY) if option not in known} == set()
     listed = set(re.findall(r"^\| `(--[\w-]+)", MAMMOGRAPHY, re.MULTILINE))

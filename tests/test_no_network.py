@@ -44,6 +44,7 @@ def watched(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     path = os.pathsep.join([str(GUARD), *filter(None, [environment.get("PYTHONPATH")])])
     environment |= {"PYTHONPATH": path, "MEDLIT_NETWORK_LOG": str(log), "HF_HOME": str(home), "HF_TOKEN": TOKEN}
+    environment |= {"RES_OPTIONS": "timeout:1 attempts:1"}  # nobody answers
 
     def run(*command):
         log.write_text("")

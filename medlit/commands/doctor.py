@@ -64,6 +64,14 @@ def _checks(words: Sequence[str]) -> Iterator[Finding]:
     if not words:
         yield examined("shared memory", limits.check_shared_memory)
         return
+    from medlit import code_paths
+
+    with code_paths.known_code_alone(unless=code_paths.code_is_allowed(words)):
+        yield from _configuration(words)
+
+
+def _configuration(words: Sequence[str]) -> Iterator[Finding]:
+    """Whether it is one, and what it asks for."""
     from data_modules.errors import DataError
     from medlit.commands.configuration import Configuration
     from medlit.errors import ConfigurationError

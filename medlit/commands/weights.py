@@ -30,9 +30,11 @@ def main(args: list[str]) -> int:
     options, words = _parser().parse_known_args(args)
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # read at import
+    from medlit import code_paths
     from medlit.commands.configuration import Configuration
 
-    needs = needs_of(Configuration(words).plain)
+    with code_paths.known_code_alone(unless=code_paths.code_is_allowed(words)):
+        needs = needs_of(Configuration(words).plain)
     if not needs:
         print("nothing: the configuration names no pretrained model, tokenizer or checkpoint")
         return PRESENT

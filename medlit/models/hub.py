@@ -3,7 +3,7 @@
 import json
 import shutil
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from medlit.sizes import in_words
@@ -182,18 +182,12 @@ def shards(path: Path) -> list[str]:
     return names
 
 
-def files_of_text_model(folder: Path) -> Sequence[Path]:
+def files_of_text_model(folder: Path) -> list[Path]:
     """The files of a text model's folder that loading reads: configuration, then weights."""
-
-    def found() -> Iterator[Path]:
-        yield folder / CONFIG
-        for first in (folder / name for name in TEXT_WEIGHT_FILES):
-            if first.is_file():
-                yield first
-                yield from (folder / shard for shard in shards(first))
-                return
-
-    return list(found())
+    for first in (folder / name for name in TEXT_WEIGHT_FILES):
+        if first.is_file():
+            return [folder / CONFIG, first, *(folder / shard for shard in shards(first))]
+    return [folder / CONFIG]
 
 
 def _require_space(size: int, cache: Path) -> None:

@@ -7,7 +7,9 @@ import sys
 import pytest
 
 from data_modules.synthetic import derm7pt
+from medlit.commands import weights
 from medlit.commands.doctor import main
+from medlit.errors import ConfigurationError
 from tests.medlit.command_line import EXPERIMENTS, tiny
 
 
@@ -65,3 +67,19 @@ def test_a_wrong_key_is_told_with_its_place_and_ends_it(tmp_path, capsys):
     assert main(["--config", str(tmp_path / "x.yaml")]) == 2
     expected = f"configuration: {tmp_path}/x.yaml:2: unknown key 'trainer.max_epoch'; did you mean 'max_epochs'?"
     assert capsys.readouterr().out.splitlines()[-1] == f"wrong    {expected}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["doctor", "weights"])
+def test_code_that_a_configuration_may_not_name_is_not_run(tmp_path, monkeypatch, capsys, verb):
+    (tmp_path / "evil.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'opened')!r})\nclass Model: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "x.yaml").write_text("model:\n  class_path: evil.Model\n")
+    words = ["--config", str(tmp_path / "x.yaml")]
+    if verb == "doctor":
+        assert main(words) == 2
+        assert "wrong    configuration" in capsys.readouterr().out
+    else:
+        with pytest.raises(ConfigurationError, match=r"x\.yaml:2: .*evil\.Model"):
+            weights.main(["list", *words])
+    assert not (tmp_path / "opened").exists()

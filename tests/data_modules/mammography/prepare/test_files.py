@@ -102,7 +102,7 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path):
         [sys.executable, "-c", held, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(PreparationLockedError, match="another process prepares into this folder"), locked(tmp_path):
+        with pytest.raises(PreparationLockedError, match="another process writes into this folder"), locked(tmp_path):
             pass
         other.kill()  # the lock dies with its process
         other.wait()
