@@ -25,10 +25,10 @@ $(READY): pyproject.toml constraints.txt
 		{ echo "medlit needs Python 3.11 or newer; name one: make setup PYTHON=python3.12" >&2; exit 2; }
 	@if command -v uv >/dev/null; then \
 		uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv && \
-		uv pip install --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev,notebook,dicom]'; \
+		uv pip install --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev,notebook,dicom,shards]'; \
 	else \
 		$(PYTHON) -m venv .venv && \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,notebook,dicom]'; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,notebook,dicom,shards]'; \
 	fi
 	@touch $@
 

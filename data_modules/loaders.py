@@ -1,5 +1,7 @@
 """DataLoaders as every set uses them: those of training can go on within an epoch."""
 
+import atexit
+import multiprocessing
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +10,14 @@ from torch.utils.data import DataLoader
 from data_modules.dataset import SampleDataset, start_worker
 from data_modules.errors import DataSettingsError
 from data_modules.sampling import EvaluationSampler, TrainingSampler
+
+
+@atexit.register
+def _end_workers() -> None:
+    """End workers that are left when a run fails: they heed no SIGTERM, with which multiprocessing would, and waits."""
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 class ResumableLoader(DataLoader[Any]):
@@ -36,7 +46,7 @@ class ResumableLoader(DataLoader[Any]):
         self._epoch, self._given, self._goes_on = state["epoch"], state["batches"], True
         mine = self.sampler.identity()
         differ = [f"{name} is {mine[name]}, was {state.get(name)}" for name in mine if mine[name] != state.get(name)]
-        if differ and 0 < self._given < len(self):
+        if differ and 0 < self._given * state["global_batch"] < state["epoch_length"]:
             raise DataSettingsError(
                 f"the checkpoint was written within an epoch, and the order of cases is another now: "
                 f"{'; '.join(differ)}. Give the same, or go on from a checkpoint of an epoch's end"

@@ -31,6 +31,7 @@ NOISE = (
     "\N{ELECTRIC LIGHT BULB} Tip",  # Lightning's advertisements
     "`weights_only` was not set",  # said of saving, where it has no choice
     "`isinstance(treespec, LeafSpec)`",  # Lightning's use of torch
+    "SLURM auto-requeueing enabled",  # it is not: medlit's handlers are there first, and the batch script requeues
 )
 """Logs and warnings that begin so say nothing that a user could act upon."""
 

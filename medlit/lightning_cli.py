@@ -22,6 +22,7 @@ from medlit.callbacks import BestCheckpoint, FiguresWriter, PredictionWriter, Ru
 from medlit.checkpoint_io import SealedCheckpointIO
 from medlit.config_errors import explain, refuse_unheard, refused
 from medlit.config_source import config_files, read_settings
+from medlit.credentials import hidden_settings
 from medlit.errors import ConfigurationError, WeightsNotFoundError
 from medlit.models.weights import read_file
 
@@ -267,11 +268,15 @@ def with_sealed_checkpoints(plugins: Any) -> list[Any]:
 
 
 def save_config(parser: LightningArgumentParser, config: Any, path: Path) -> None:
-    """Write what was parsed, without the options of one training."""
+    """Write what was parsed, without the options of one training and without secrets."""
     config = config.clone()
     for option in ONE_TIME:
         config.pop(option, None)
-    parser.save(config, path, skip_none=False, skip_validation=True, overwrite=True, multifile=False)
+    text = parser.dump(config, skip_none=False, skip_validation=True)
+    settings = yaml.safe_load(text)
+    if (hidden := hidden_settings(settings)) != settings:
+        text = yaml.safe_dump(hidden, sort_keys=False, allow_unicode=True)
+    path.write_text(text, encoding="utf-8")
 
 
 def default_loggers(run_dir: str, verb: str) -> list[Logger]:

@@ -22,6 +22,8 @@ PREDICTIONS = tuple(f"{stem}_*.{format}" for stem in ("predictions", "predict") 
 OUTPUTS = (*TRACES, *PREDICTIONS, SUBSETS, FIGURES, "checkpoints/*.ckpt.damaged", "checkpoints/.*.part")
 """The files that runs write; these and the logs are removed when a run is overwritten."""
 LOGS = ("logs/csv", "logs/tensorboard")
+SUBMIT_SCRIPT, SUBMITTED, SUBMISSION, JOB_STATE = "submit.sh", "submit.yaml", "submit.json", "job_state"
+"""What a run submitted to SLURM keeps besides: script, configuration, the job's number, what the script said last."""
 
 
 def default_run_dir(configs: Sequence[str]) -> str:
@@ -140,6 +142,19 @@ def _manifest(run_dir: Path) -> dict[str, dict[str, dict[str, object]]]:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def job_state(run_dir: str | Path) -> tuple[str, int | None] | None:
+    """What the script of a batch job last said in a run folder.
+
+    Returns:
+        The job's number, and the exit code with which it ended, None where it has not; None: no script has run there.
+    """
+    try:
+        job, state = (Path(run_dir) / JOB_STATE).read_text(encoding="utf-8").split()
+    except (OSError, ValueError):
+        return None
+    return job, int(state) if state.isdecimal() else None
 
 
 def log_version(run_dir: str | Path, verb: str) -> str:

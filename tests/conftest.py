@@ -2,6 +2,10 @@
 
 import os
 
+import pytest
+
+from tests.guard.network_guard import NetworkAttempt, watch
+
 # Set before torch, albumentations and matplotlib are first imported; processes that a test starts inherit them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
@@ -9,3 +13,21 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 # Lightning calls jsonargparse by names that its next major version drops; the tested bound in pyproject covers it.
 os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
+
+_ATTEMPTS = []
+
+
+def _refuse(attempt):
+    _ATTEMPTS.append(attempt)
+    raise NetworkAttempt(attempt)
+
+
+watch(_refuse)
+
+
+@pytest.fixture(autouse=True)
+def network_attempts():
+    """Nothing leaves the process: an attempt raises where it is made, and fails the test even if that was caught."""
+    _ATTEMPTS.clear()
+    yield _ATTEMPTS
+    assert _ATTEMPTS == []

@@ -18,7 +18,19 @@ from data_modules.mammography.prepare.manifest import COLUMNS
 from data_modules.mammography.prepare.work import PASSING, ErrorKind
 from data_modules.synthetic import embed
 from medlit.cli import LIGHTNING_VERBS
-from medlit.commands import VERBS, captions, convert, data, prepare, recipe
+from medlit.commands import (
+    VERBS,
+    captions,
+    convert,
+    data,
+    doctor,
+    prepare,
+    recipe,
+    shard,
+    status,
+    submit_options,
+    weights,
+)
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -27,8 +39,16 @@ PAGES = {
 }
 MAMMOGRAPHY = PAGES["docs/mammography.md"]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-PARSERS = {"convert": convert._parser, "recipe": recipe._parser, "data": data._parser}
-DELEGATED = {"prepare": prepare._parser, "captions": captions._parser}
+PARSERS = {
+    "convert": convert._parser,
+    "recipe": recipe._parser,
+    "data": data._parser,
+    "submit": submit_options.make_parser,
+    "status": status._parser,
+}
+OPTIONS_OF_FIT = {"doctor": doctor._parser, "weights": weights._parser}
+"""What these do not know themselves is read as an option of fit."""
+DELEGATED = {"prepare": prepare._parser, "shard": shard._parser, "captions": captions._parser}
 
 
 def blocks(text, *kinds):
@@ -47,7 +67,7 @@ COMMANDS = [words for text in PAGES.values() for words in commands(text)]
 
 def test_there_are_commands_of_every_kind_to_check():
     verbs = {tuple(words[1:3]) for words in COMMANDS}
-    assert {("data", verb) for verb in ("check", "synth", "prepare", "captions")} < verbs
+    assert {("data", verb) for verb in ("check", "synth", "prepare", "shard", "captions")} < verbs
     assert {program for program, *_ in COMMANDS} == {"medlit", "make", "python"}
     assert len(COMMANDS) >= 30
 
@@ -63,6 +83,9 @@ def test_every_command_is_known_with_its_options(words):
         DELEGATED[rest[0]]().parse_args(rest[1:])  # ends the test where a word is unknown
     elif verb in PARSERS:
         PARSERS[verb]().parse_args(rest)
+    elif verb in OPTIONS_OF_FIT:
+        _, left = OPTIONS_OF_FIT[verb]().parse_known_args(rest)
+        assert left[::2] == ["--config"] * (len(left) // 2)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -85,7 +108,7 @@ def test_settings_of_mammography_make_a_datamodule(settings):
 
 def test_options_of_mammography_are_those_of_the_commands():
     known = set()
-    for parser in (prepare._parser(), captions._parser()):
+    for parser in (prepare._parser(), shard._parser(), captions._parser()):
         known |= {option for action in parser._actions for option in action.option_strings}
     assert {option for option in re.findall(r"`(--[\w-]+)", MAMMOGRAPHY) if option not in known} == set()
     listed = set(re.findall(r"^\| `(--[\w-]+)", MAMMOGRAPHY, re.MULTILINE))
@@ -108,6 +131,12 @@ def test_python_of_class_captions_runs(capsys):
     (code,) = blocks(MAMMOGRAPHY, "python")
     exec(compile(code, "docs/mammography.md", "exec"), {})
     assert [line[0] for line in capsys.readouterr().out.splitlines()] == list("0123")
+
+
+def test_options_of_submit_are_all_told():
+    told = re.findall(r"`(--[\w-]+)`", PAGES["docs/slurm.md"].split("| option |")[1].split("\n\n")[0])
+    options = {action.option_strings[-1] for action in submit_options.make_parser()._actions if action.option_strings}
+    assert set(told) == options - {"--help"}
 
 
 @pytest.mark.slow

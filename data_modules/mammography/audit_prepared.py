@@ -10,6 +10,7 @@ from data_modules.errors import DataError, PreparationMismatchError
 from data_modules.mammography.audit_files import note_copies, note_flags
 from data_modules.mammography.prepared import DESCRIPTION, read_description, read_manifest
 from data_modules.mammography.sets import MammographySet
+from data_modules.mammography.shards.layout import are_shards, read_layout
 
 OWNER = ("image", "patient_id", "split")
 
@@ -51,7 +52,10 @@ def audit_prepared(audit: Audit, frame: pl.DataFrame, *, dataset: MammographySet
     prepared = rows.filter(pl.col("output").is_not_null())
     audit.add("note", "prepared", [f"{prepared.height:,} of {rows.height:,} images"])
     _note_failed(audit, rows, root=root)
-    _fault_outputs(audit, prepared, root=root)
+    if are_shards(root):
+        _fault_shards(audit, dataset, root=root)
+    else:
+        _fault_outputs(audit, prepared, root=root)
     _note_checks(audit, prepared)
     note_flags(audit, Counter(prepared["flags"].explode().drop_nulls().to_list()))
     sources = prepared.filter(pl.col("source_sha256").is_not_null())
@@ -78,6 +82,23 @@ def _fault_outputs(audit: Audit, prepared: pl.DataFrame, *, root: Path) -> None:
         elif path.stat().st_size != size:
             words = f"{path}: {path.stat().st_size:,} bytes, {size:,} in the manifest; prepare the set again"
             audit.add("fault", "changed output", [words])
+
+
+def _fault_shards(audit: Audit, dataset: MammographySet, *, root: Path) -> None:
+    """Shards that are gone or were changed in size."""
+    try:
+        layout = read_layout(root)
+    except DataError as error:
+        audit.add("fault", "no description of the shards", [str(error)])
+        return
+    audit.add("note", "in shards", [f"{layout.images:,} images in {len(layout.shards):,} files"])
+    again = f"medlit data shard {dataset.name} --root PREPARED --out {root}"
+    for shard in layout.shards:
+        path = root / shard.file
+        size = path.stat().st_size if path.is_file() else None
+        if size != shard.bytes:
+            words = "missing" if size is None else f"{size:,} bytes, {shard.bytes:,} when it was written"
+            audit.add("fault", "damaged shard", [f"{path}: {words}; write it again: {again}"])
 
 
 def _note_checks(audit: Audit, prepared: pl.DataFrame) -> None:

@@ -10,7 +10,8 @@ from data_modules.batch import PLAIN, WITH_METADATA, ClassificationBatch, Classi
 from data_modules.errors import DataSettingsError, nearest
 from data_modules.mammography.captions import Captioner
 from data_modules.mammography.captions.captioner import CaptionStyle, ClassTarget, Row, SideText
-from data_modules.mammography.tokens import WORDS, room_of, tokenise, tokenizer_of
+from data_modules.mammography.tokenizer_files import WORDS
+from data_modules.mammography.tokens import room_of, tokenise, tokenizer_of
 
 Wordings = Sequence[Sequence[Sequence[str]]]
 """W wordings of K captions, each a list of sentences."""

@@ -17,7 +17,8 @@ from data_modules.mammography.dataset import ImagesPerView, MammogramDataset
 from data_modules.mammography.left_out import CountsLeftOut
 from data_modules.mammography.pixels import Aspect
 from data_modules.mammography.prepare.settings import PreparationSettings
-from data_modules.mammography.prepared import DESCRIPTION, MANIFEST, open_prepared
+from data_modules.mammography.prepared import DESCRIPTION, MANIFEST
+from data_modules.mammography.reads_prepared import ReadsPrepared
 from data_modules.mammography.selection import (
     MAMMOGRAM,
     TARGETS,
@@ -44,7 +45,7 @@ LEVELS: Mapping[Level, tuple[str, ...]] = {"image": (MAMMOGRAM,), "breast": VIEW
 """Modalities by level."""
 
 
-class MammographyDataModule(TextOfSet, CountsLabels, CountsLeftOut, ClassificationDataModule):
+class MammographyDataModule(TextOfSet, CountsLabels, CountsLeftOut, ReadsPrepared, ClassificationDataModule):
     """A prepared set of mammograms: its subclass names the set and reads its tables, all else is here.
 
     After ``setup``, ``left_out`` says how many images are in no split, by reason; the log says it too. The splits are
@@ -52,7 +53,8 @@ class MammographyDataModule(TextOfSet, CountsLabels, CountsLeftOut, Classificati
     tables are joined: a classifier never tests on a patient that a pretraining with the same ``split_seed`` has seen.
 
     Args:
-        root: Folder that ``medlit data prepare`` wrote.
+        root: Folder that ``medlit data prepare`` or ``medlit data shard`` wrote, or the address of shards,
+            ``s3://BUCKET/PATH``.
         target: What is to be told.
         level: A case is an ``image`` (one modality, ``mammogram``), or a ``breast`` of an exam (the modalities ``CC``
             and ``MLO``).
@@ -140,7 +142,7 @@ class MammographyDataModule(TextOfSet, CountsLabels, CountsLeftOut, Classificati
         self.left_out: dict[str, int] = {}
         self._read: dict[Split, CaseTable] | None = None
         super().__init__(
-            root=root,
+            root=self.place(root),
             class_names=TARGETS[target].class_names,
             modalities=LEVELS[level] if modalities is None else modalities,
             multi_label=False,
@@ -168,10 +170,6 @@ class MammographyDataModule(TextOfSet, CountsLabels, CountsLeftOut, Classificati
     def read_strata(self) -> "pl.DataFrame | None":
         """The samples by the default rules, which splits are cut by; None: ``read_samples`` goes by them itself."""
         return None
-
-    @abstractmethod
-    def official_tables(self) -> tuple[str, ...]:
-        """Paths of the official tables below ``root``."""
 
     def choose_test(self, frame: "pl.DataFrame") -> "pl.DataFrame":
         """Of the test split's images those that are tested; here all."""
@@ -223,6 +221,7 @@ class MammographyDataModule(TextOfSet, CountsLabels, CountsLeftOut, Classificati
             images_per_view=self.images_per_view,
             aspect=self.aspect,
             writer=None if training else self.class_writer,
+            files=self.image_files,
         )
 
     def shown(self, frame: "pl.DataFrame") -> "pl.DataFrame":
@@ -261,7 +260,7 @@ class MammographyDataModule(TextOfSet, CountsLabels, CountsLeftOut, Classificati
     def _prepared_samples(self, *, divided: bool) -> "pl.DataFrame":
         """The sample table with the paths of prepared images, divided into splits before any image is left out."""
         try:
-            prepared = open_prepared(self.root, name=self.set_name, settings=self.preparation)
+            prepared = self.open_prepared()
             table = self.read_samples()
         except DatasetNotFoundError as error:
             raise DatasetNotFoundError(

@@ -11,6 +11,7 @@ from data_modules.dataset import CaseDataset
 from data_modules.images import Pixels
 from data_modules.mammography.captioned import CaptionedCases
 from data_modules.mammography.class_text import ClassTextCollate, ClassWriter
+from data_modules.mammography.image_files import FOLDER, ImageFiles
 from data_modules.mammography.pixels import Aspect, as_picture, read_prepared_file
 from data_modules.sampling import Request
 from data_modules.transforms import SeededTransform
@@ -30,6 +31,7 @@ class MammogramDataset(CaseDataset):
         aspect: Whether images are padded to a square before the transform, or distorted by it.
         writer: Of the captions of classes, that batches carry; of ``CaptionedCases`` also with their metadata. None:
             batches carry none.
+        files: Where the bytes of images come from.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class MammogramDataset(CaseDataset):
         images_per_view: ImagesPerView = "one",
         aspect: Aspect = "keep",
         writer: ClassWriter | None = None,
+        files: ImageFiles = FOLDER,
     ) -> None:
         super().__init__(cases, modalities=modalities, transform=transform, training=training)
         self.images_per_view = images_per_view
         self.aspect: Aspect = aspect
         self.writer = writer
+        self.files = files
 
     @property
     def collate(self) -> Callable[[Sequence[ClassificationSample]], ClassificationBatch]:
@@ -71,7 +75,8 @@ class MammogramDataset(CaseDataset):
         Raises:
             UnreadableImageError: If a file is not what ``prepare`` wrote.
         """
-        files = case.images[modality]
-        if self.images_per_view == "one" and len(files) > 1:
-            files = (files[int(generator.integers(len(files))) if self.training else 0],)
-        return [as_picture(read_prepared_file(file), aspect=self.aspect) for file in files]
+        shown = case.images[modality]
+        if self.images_per_view == "one" and len(shown) > 1:
+            shown = (shown[int(generator.integers(len(shown))) if self.training else 0],)
+        images = [read_prepared_file(file, files=self.files) for file in shown]
+        return [as_picture(image, aspect=self.aspect) for image in images]

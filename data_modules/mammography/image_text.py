@@ -17,9 +17,11 @@ from data_modules.mammography.captioned import CaptionedCases
 from data_modules.mammography.captions import Captioner
 from data_modules.mammography.captions.captioner import CaptionStyle, SideText
 from data_modules.mammography.class_text import ClassTextSettings, ClassWriter
+from data_modules.mammography.image_files import FOLDER, ImageFiles
 from data_modules.mammography.pairs import PairIndex, rows_of_other_patients
 from data_modules.mammography.pixels import Aspect, as_picture, read_prepared_file
-from data_modules.mammography.tokens import WORDS, tokenise, tokenizer_of
+from data_modules.mammography.tokenizer_files import WORDS
+from data_modules.mammography.tokens import tokenise, tokenizer_of
 from data_modules.sampling import Request
 from data_modules.transforms import SeededTransform
 
@@ -99,6 +101,7 @@ class ImageTextDataset(SampleDataset):
         training: Whether to draw.
         aspect: Whether images are padded to a square before the transform, or distorted by it.
         writer: Of the captions of classes, that batches of evaluation carry; None: they carry none.
+        files: Where the bytes of images come from.
     """
 
     cases: CaptionedCases
@@ -114,6 +117,7 @@ class ImageTextDataset(SampleDataset):
         training: bool = False,
         aspect: Aspect = "keep",
         writer: ClassWriter | None = None,
+        files: ImageFiles = FOLDER,
     ) -> None:
         self.cases = cases
         self.captioner = captioner
@@ -123,6 +127,7 @@ class ImageTextDataset(SampleDataset):
         self.training = training
         self.aspect: Aspect = aspect
         self.writer = None if training else writer
+        self.files = files
         self.breasts = cases.units["breast"].codes
         self.pairs = PairIndex({"study": cases.units["exam"].codes, "breast": self.breasts})
         shuffled = settings.shuffle_captions if training else None
@@ -188,7 +193,7 @@ class ImageTextDataset(SampleDataset):
 
     def _picture(self, index: int) -> Pixels:
         [file] = next(iter(self.cases[index].images.values()))
-        return as_picture(read_prepared_file(file), aspect=self.aspect)
+        return as_picture(read_prepared_file(file, files=self.files), aspect=self.aspect)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Prepared images as the transforms take them: from 16-bit grayscale to 8-bit RGB, in the shape that is asked for."""
 
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -12,23 +11,29 @@ from data_modules.cases import ImageFile
 from data_modules.errors import UnreadableImageError, UnsafePathError
 from data_modules.images import MAX_FILE_BYTES, MAX_PIXELS, Pixels
 from data_modules.links import HINT, stays_within
+from data_modules.mammography.image_files import AGAIN, FOLDER, ImageFiles
 
 Aspect = Literal["keep", "stretch"]
 SIGNATURE, HEADER, END = b"\x89PNG\r\n\x1a\n", b"IHDR", b"IEND\xaeB`\x82"
 """How a PNG begins, what its first chunk is called, and how it ends (PNG specification, 3rd edition, 5.2 and 11.2)."""
 GRAY_16 = b"\x10\x00"
 """Bit depth and colour type in the header (11.2.1)."""
-AGAIN = "prepare the set again: medlit data prepare does what is missing"
 
 
 def read_prepared(
-    path: str | Path, *, where: str = "", max_file_bytes: int = MAX_FILE_BYTES, max_pixels: int = MAX_PIXELS
+    path: str | Path,
+    *,
+    where: str = "",
+    files: ImageFiles = FOLDER,
+    max_file_bytes: int = MAX_FILE_BYTES,
+    max_pixels: int = MAX_PIXELS,
 ) -> NDArray[np.uint16]:
     """Decode an image that ``medlit data prepare`` wrote.
 
     Args:
         path: A 16-bit grayscale PNG.
         where: What names it, for the error.
+        files: Where its bytes come from.
         max_file_bytes: Larger files are refused.
         max_pixels: Larger images are refused before they are decoded.
 
@@ -39,13 +44,7 @@ def read_prepared(
         UnreadableImageError: If the file is missing, too large, cut short, or no such PNG.
     """
     named = f"; {where} names it" if where else ""
-    try:
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size > max_file_bytes:
-                raise UnreadableImageError(path, f"larger than {max_file_bytes:,} bytes{named}; no prepared image is")
-            data = file.read()
-    except OSError as error:
-        raise UnreadableImageError(path, f"cannot be read ({error.strerror}){named}; {AGAIN}") from error
+    data = files.read(str(path), named=named, max_bytes=max_file_bytes)
     # Before decoding, for decoders differ in what they make of files cut short by a full disk or a broken copy.
     if not data.startswith(SIGNATURE) or data[12:16] != HEADER or not data.endswith(END):
         raise UnreadableImageError(path, f"no whole PNG{named}; {AGAIN}")
@@ -63,11 +62,12 @@ def read_prepared(
     return np.asarray(image, dtype=np.uint16)
 
 
-def read_prepared_file(file: ImageFile) -> NDArray[np.uint16]:
+def read_prepared_file(file: ImageFile, *, files: ImageFiles = FOLDER) -> NDArray[np.uint16]:
     """Decode an image of a case, see `read_prepared`.
 
     Args:
         file: Its path, and the folder that it must not leave.
+        files: Where its bytes come from.
 
     Raises:
         UnsafePathError: If it is, or lies behind, a link that leaves the folder.
@@ -75,7 +75,7 @@ def read_prepared_file(file: ImageFile) -> NDArray[np.uint16]:
     """
     if file.folder is not None and not stays_within(file.path, file.folder):
         raise UnsafePathError(f"{file.path}: a link that leaves {file.folder}; {file.where} names it; {HINT}")
-    return read_prepared(file.path, where=file.where)
+    return read_prepared(file.path, where=file.where, files=files)
 
 
 def to_8_bit(image: NDArray[np.uint16]) -> Pixels:

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +12,14 @@ import torch
 from torch import Tensor
 
 from data_modules.errors import DataSettingsError
+from data_modules.mammography.tokenizer_files import WORDS, from_folder, from_hub
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-WORDS = "words"
-"""The tokenizer that is made here, of the words of captions."""
 PAD = "[PAD]"
 KEPT_SENTENCES = 1 << 16
 """Sentences whose tokens are kept; the whole EMBED has fewer in one style, but for free text in procedures."""
-FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
-"""One of them holds the vocabulary in a folder of transformers."""
 
 
 class CaptionTokenizer:
@@ -156,13 +152,14 @@ def tokenizer_of(source: str, separator: str) -> CaptionTokenizer:
     return load_tokenizer(source, separator=separator)
 
 
-def load_tokenizer(source: str, *, separator: str = "[SEP]") -> CaptionTokenizer:
+def load_tokenizer(source: str, *, separator: str = "[SEP]", network: bool = True) -> CaptionTokenizer:
     """A tokenizer by name, with the separator added.
 
     Args:
         source: ``words`` (made here of the words of captions: no files, no network), a local folder, or a name on the
             Hugging Face hub, taken from the local cache where it is there. Code that comes with a tokenizer is not run.
         separator: Token that ends every sentence.
+        network: Whether to download what the cache lacks.
 
     Raises:
         DataSettingsError: If there is no such folder or it holds no tokenizer, or the hub cannot be reached; says what
@@ -173,10 +170,10 @@ def load_tokenizer(source: str, *, separator: str = "[SEP]") -> CaptionTokenizer
         return CaptionTokenizer(_word_tokenizer(), separator=separator)
     folder = Path(source).expanduser()
     if folder.is_dir():
-        return CaptionTokenizer(_from_folder(folder), separator=separator)
+        return CaptionTokenizer(from_folder(folder), separator=separator)
     if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1:
         raise DataSettingsError(f"tokenizer: there is no folder {folder}; give one, a name on the hub, or {WORDS}")
-    return CaptionTokenizer(_from_hub(source), separator=separator)
+    return CaptionTokenizer(from_hub(source, network=network), separator=separator)
 
 
 def _word_tokenizer() -> "PreTrainedTokenizerBase":
@@ -191,56 +188,6 @@ def _word_tokenizer() -> "PreTrainedTokenizerBase":
     inner.normalizer = normalizers.Lowercase()
     inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()  # at white space, and around every mark
     return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token=PAD, unk_token="[UNK]")
-
-
-def _from_folder(folder: Path) -> "PreTrainedTokenizerBase":
-    if not any((folder / name).is_file() for name in FILES):
-        raise DataSettingsError(f"tokenizer: {folder} holds no tokenizer; expected one of {', '.join(FILES)}")
-    try:
-        return _load(str(folder), local=True)
-    except Exception as error:  # the readers have a dozen for a broken file, plain Exception among them
-        raise DataSettingsError(f"tokenizer: {folder} cannot be read ({_first_line(error)})") from error
-
-
-def _from_hub(name: str) -> "PreTrainedTokenizerBase":
-    from huggingface_hub import constants
-
-    try:
-        return _load(name, local=True)
-    except Exception as error:  # as above; what is not in the cache, or not whole there, is downloaded
-        by_hand = (
-            f"download tokenizer.json, tokenizer_config.json and config.json from {constants.ENDPOINT}/{name} to a "
-            f"folder and set tokenizer: FOLDER, or set tokenizer: {WORDS}"
-        )
-        if constants.HF_HUB_OFFLINE or not _resolves(constants.ENDPOINT):
-            raise DataSettingsError(f"tokenizer: no network and no cached tokenizer {name}: {by_hand}") from error
-    try:
-        return _load(name, local=False)
-    except Exception as error:
-        raise DataSettingsError(f"tokenizer: cannot get {name} ({_first_line(error)}): {by_hand}") from error
-
-
-def _load(source: str, *, local: bool) -> "PreTrainedTokenizerBase":
-    from transformers import AutoTokenizer
-
-    loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        source, local_files_only=local, trust_remote_code=False
-    )
-    return loaded
-
-
-def _resolves(endpoint: str) -> bool:
-    """Whether the hub's host has an address, or a proxy may know one; its client would retry for a minute."""
-    from urllib.parse import urlsplit
-    from urllib.request import getproxies
-
-    if getproxies():
-        return True
-    try:
-        socket.getaddrinfo(urlsplit(endpoint).hostname, 443)
-    except OSError:
-        return False
-    return True
 
 
 def _frame(pretrained: "PreTrainedTokenizerBase") -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -276,10 +223,6 @@ def _padded(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
     for i, row in enumerate(rows):
         padded[i, : len(row)] = row
     return torch.from_numpy(padded)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _whole(value: object) -> int:

@@ -13,8 +13,10 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from medlit.callbacks.checkpoint import select_from_step
 from medlit.callbacks.files import write_whole
 from medlit.checkpoint import foundation_fingerprint
+from medlit.credentials import hidden_text, hidden_words
 from medlit.preemption import Preempted
 from medlit.tasks import ClassificationTask, EvaluationTask, MaMATask
 from medlit.tasks.checks import restrictions_of_run
@@ -43,7 +45,8 @@ class RunManifest(Callback):
     hashes, whether the data are synthetic, how many labels train (``training_counts``), why weights made from them must
     not be shared (``restrictions``), class names, modalities, foundation (of a MaMATask, both towers'), numbers of
     parameters. ``stages`` has a record of the last fit, test and predict in the folder: its command, times, status,
-    data hashes and checkpoint. At the start of training the global batch is printed.
+    data hashes and checkpoint; of a fit also how many epochs it may take and how its best checkpoint is chosen. At the
+    start of training the global batch is printed.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -92,8 +95,10 @@ class RunManifest(Callback):
             "started": now(),
             "status": "started",
             "data_hashes": data_hashes(trainer),
-            "checkpoint": str(trainer.ckpt_path) if resumed else None,
+            "checkpoint": hidden_text(str(trainer.ckpt_path)) if resumed else None,
         }
+        if stage == "fit":
+            manifest["stages"][stage] |= aims(trainer, task)
         write_manifest(trainer, manifest)
 
     def _end(self, trainer: Trainer, stage: str, status: str) -> None:
@@ -151,6 +156,17 @@ def global_batch(trainer: Trainer) -> int | None:
     return None if per_device is None else int(trainer.world_size * per_device * trainer.accumulate_grad_batches)
 
 
+def aims(trainer: Trainer, task: LightningModule) -> dict[str, Any]:
+    """How far a training may go, and by which metric, from which step on, its best checkpoint is chosen."""
+    keeper = trainer.checkpoint_callback
+    return {
+        "max_epochs": trainer.max_epochs,
+        "monitor": getattr(keeper, "monitor", None),
+        "mode": getattr(keeper, "mode", None),
+        "select_from_step": select_from_step(task),
+    }
+
+
 def global_batch_line(trainer: Trainer) -> str:
     """Cases per optimizer step, and how they come about."""
     total, accumulation = global_batch(trainer), trainer.accumulate_grad_batches
@@ -200,8 +216,8 @@ def commit() -> str | None:
 
 
 def command() -> str:
-    """The command line of this process."""
-    return shlex.join(sys.argv)
+    """The command line of this process, without secrets."""
+    return shlex.join(hidden_words(sys.argv))
 
 
 def now() -> str:

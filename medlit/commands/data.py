@@ -1,4 +1,4 @@
-"""``medlit data``: check a data set, write a look-alike of one, prepare a mammography set, look at its captions."""
+"""``medlit data``: check a data set, write a look-alike, prepare or shard a mammography set, look at its captions."""
 
 import argparse
 import importlib
@@ -59,13 +59,14 @@ SETS = {
 
 DELEGATED = {
     "prepare": ("medlit.commands.prepare", "make a mammography set's images ready for training, once"),
+    "shard": ("medlit.commands.shard", "write a prepared mammography set into few large files, for LitData"),
     "captions": ("medlit.commands.captions", "print captions of a mammography set, their duplicates and lengths"),
 }
 """Verbs with options of their own: the module that carries each out, and a line of help."""
 
 
 def main(args: list[str]) -> int:
-    """Carry out ``check``, ``synth``, ``prepare`` or ``captions``.
+    """Carry out ``check``, ``synth``, ``prepare``, ``shard`` or ``captions``.
 
     Args:
         args: Words after ``data``.
@@ -179,7 +180,8 @@ def _count(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="medlit data",
-        description="Check a data set, write a look-alike of one, prepare a mammography set, look at its captions.",
+        description="Check a data set, write a look-alike of one, prepare or shard a mammography set, look at its "
+        "captions.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     for name, (_, line) in DELEGATED.items():

@@ -18,7 +18,7 @@ OK, FAILED = 0, 1
 
 
 def main(args: list[str]) -> int:
-    """Carry out ``run``.
+    """Carry out ``run`` or ``table``.
 
     Args:
         args: Words after ``recipe``.
@@ -30,13 +30,15 @@ def main(args: list[str]) -> int:
         ConfigurationError: If the recipe, or a configuration that it names, cannot be.
     """
     options = _parser().parse_args(args)
-    if options.jobs is not None and options.jobs < 1:
-        raise ConfigurationError(f"--jobs is {options.jobs}; it has to be at least 1")
     from medlit.recipes.changes import changed
     from medlit.recipes.recipe import read_recipe
 
     recipe = changed(read_recipe(options.file), seeds=options.seeds or (), configs=options.config, settings=options.set)
     out = options.out or Path("runs") / recipe.name
+    if options.verb == "table":
+        return table(recipe, out=out)
+    if options.jobs is not None and options.jobs < 1:
+        raise ConfigurationError(f"--jobs is {options.jobs}; it has to be at least 1")
     return run(
         recipe,
         out=out,
@@ -78,7 +80,7 @@ def run(
     planned = plan.plan(recipe, out, allow_code=allow_code)
     if dry_run:
         return _print_plan(planned, rerun=rerun)
-    _refuse_changed(planned, rerun=rerun)
+    refuse_changed(planned, rerun=rerun)
     devices = runner.visible_gpus() if jobs != 1 else []
     workers = jobs or max(1, len(devices))
     outcome = runner.run(planned, out=out, workers=workers, devices=devices)
@@ -86,8 +88,39 @@ def run(
     return _told(planned, outcome)
 
 
-def _refuse_changed(jobs: Mapping["Key", "Job"], *, rerun: bool) -> None:
-    """Refuse what was trained with other settings, or say that it is trained anew."""
+def table(recipe: "Recipe", *, out: Path) -> int:
+    """Write the table of what is finished of a recipe.
+
+    Args:
+        recipe: Of which trainings were run.
+        out: Its folder.
+
+    Returns:
+        0; 1 where a training is not finished, which is told.
+    """
+    from medlit.recipes import plan, published
+    from medlit.recipes.runner import Outcome
+
+    known = None if recipe.published is None else published.read_published(recipe.published)
+    planned = plan.plan(recipe, out)
+    states = {key: plan.state_of(job) for key, job in planned.items()}
+    left = [key for key, state in states.items() if state != "finished"]
+    _print_table(recipe, planned, Outcome({key for key in planned if key not in left}), known, out=out)
+    for key in left:
+        print(f"medlit: error: {planned[key].title} is {states[key]}, see {planned[key].folder}", file=sys.stderr)
+    return FAILED if left else OK
+
+
+def refuse_changed(jobs: Mapping["Key", "Job"], *, rerun: bool) -> None:
+    """Refuse what was trained with other settings, or say that it is trained anew.
+
+    Args:
+        jobs: All trainings of a recipe.
+        rerun: Whether they may be trained anew.
+
+    Raises:
+        ConfigurationError: If they may not.
+    """
     from medlit.recipes.plan import state_of, what_changed
 
     changed = [job for job in jobs.values() if state_of(job) == "changed"]
@@ -104,13 +137,17 @@ def _print_plan(jobs: Mapping["Key", "Job"], *, rerun: bool) -> int:
     """Order, commands, how far each training is, and how many steps they take at most."""
     import shlex
 
-    from medlit.recipes.estimate import configurations, estimate
+    import yaml
+
+    from medlit.recipes.ask import configurations
+    from medlit.recipes.estimate import estimate
     from medlit.recipes.plan import next_command, state_of, what_changed
 
     stages: dict[str, list[Job]] = {}
     for job in jobs.values():
         stages.setdefault(job.stage, []).append(job)
-    configs = configurations([mine[0] for mine in stages.values()])
+    texts = configurations({mine[0].title: mine[0].fit_options for mine in stages.values()})
+    configs = [yaml.safe_load(text) for text in texts.values()]
     steps = {stage: estimate(stages[stage], config) for stage, config in zip(stages, configs, strict=True)}
     total, unknown = 0, False
     for number, job in enumerate(jobs.values(), start=1):
@@ -178,27 +215,38 @@ def _parser() -> argparse.ArgumentParser:
         "own. What is finished is not run again; what was interrupted goes on from its last checkpoint. Ends in a "
         "table of means and standard deviations over the seeds, beside what was published.",
     )
-    run_verb.add_argument("file", help="the recipe, such as experiments/recipes/ei_derm7pt.yaml")
     run_verb.add_argument("--dry-run", action="store_true", help="print the plan, and the steps it takes at most")
     run_verb.add_argument("--jobs", type=int, help="trainings at a time (default: one per GPU, or one)")
-    run_verb.add_argument("--out", type=Path, help="folder of the recipe (default: runs/<its name>)")
     run_verb.add_argument("--rerun", action="store_true", help="train anew what was trained with other settings")
     run_verb.add_argument(
         "--allow-code",
         action="store_true",
         help="let class paths of the configurations name code of any package, such as your own",
     )
-    run_verb.add_argument(
+    table_verb = verbs.add_parser(
+        "table",
+        help="print the table of what is finished of a recipe",
+        description="Print and write the table of what is finished of a recipe, and run nothing.",
+    )
+    for verb in (run_verb, table_verb):
+        _add_recipe(verb)
+    return parser
+
+
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    """The recipe, and what is changed of it."""
+    parser.add_argument("file", help="the recipe, such as experiments/recipes/ei_derm7pt.yaml")
+    parser.add_argument("--out", type=Path, help="folder of the recipe (default: runs/<its name>)")
+    parser.add_argument(
         "--seeds", type=int, nargs="+", help="in place of the recipe's; of a stage's own those given, or its first"
     )
-    run_verb.add_argument(
+    parser.add_argument(
         "--config",
         action="append",
         default=[],
         metavar="[STAGE:]FILE",
         help="a configuration file that follows those of every stage, or of the stages of a pattern: 'probe_*:x.yaml'",
     )
-    run_verb.add_argument(
+    parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="[STAGE:]KEY=VALUE", help="options of medlit fit"
     )
-    return parser

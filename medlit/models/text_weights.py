@@ -3,27 +3,20 @@
 import difflib
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from medlit.errors import CheckpointMismatchError, ConfigurationError, WeightsNotFoundError
+from medlit.models import hub
+from medlit.models.hub import CONFIG, TEXT_WEIGHT_FILES
 from medlit.models.timm_vit import RANDOM_WEIGHTS_SEED
-from medlit.models.weights import hub_resolves
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
-
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
-"""One of them is in a folder of transformers; of the second kind tensors alone are read."""
 
 HEADS = frozenset(
     {
@@ -40,8 +33,6 @@ MOST_ADDED = 16
 """Tokens that may always be added or lack, whatever the size of the table; the data add two."""
 
 SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
-
-Loaded = TypeVar("Loaded")
 
 
 def random_text_model(backbone: str, *, num_tokens: int, model_args: Mapping[str, Any]) -> "PreTrainedModel":
@@ -61,7 +52,7 @@ def random_text_model(backbone: str, *, num_tokens: int, model_args: Mapping[str
     if "vocab_size" in model_args:
         raise ConfigurationError("text model_args: vocab_size is that of the data's tokenizer, take it out")
     named = backbone in CONFIG_MAPPING and not Path(backbone).is_dir()
-    config = AutoConfig.for_model(backbone) if named else _read_config(backbone)
+    config = AutoConfig.for_model(backbone) if named else _read_config(text_folder(backbone, weights=False), backbone)
     model_class = _model_class(config, backbone)
     outside = [name for name in SPECIAL_IDS if (getattr(config, name, None) or 0) >= num_tokens]
     _change(config, backbone, {**dict.fromkeys(outside), **model_args, "vocab_size": num_tokens})
@@ -93,33 +84,27 @@ def pretrained_text_model(
             reached; says what to do.
         CheckpointMismatchError: If weights are missing, left over or cannot be read.
     """
-    config = _read_config(backbone)
+    folder = text_folder(backbone, weights=True)
+    config = _read_config(folder, backbone)
     _change(config, backbone, model_args)
     model_class = _model_class(config, backbone)
-    if Path(backbone).expanduser().is_dir() and not _holds(backbone, WEIGHT_FILES):
-        raise WeightsNotFoundError(
-            f"text backbone: {backbone} holds no weights; expected one of {', '.join(WEIGHT_FILES)} "
-            "(or set pretrained: false for random weights)"
-        )
-
-    def load(*, local: bool) -> tuple["PreTrainedModel", dict[str, Any]]:
-        """Model and what was missing or left over."""
-        loaded: tuple[PreTrainedModel, dict[str, Any]] = model_class.from_pretrained(
-            str(Path(backbone).expanduser()) if Path(backbone).expanduser().is_dir() else backbone,
-            config=config,
-            local_files_only=local,
-            trust_remote_code=False,
-            weights_only=True,
-            disable_mmap=not low_cpu_mem,
-            dtype=torch.float32,
-            attn_implementation="sdpa",
-            output_loading_info=True,
-            **_without_pooler(config, backbone),
-        )
-        return loaded
-
+    arguments = _without_pooler(config, backbone)
     with torch.random.fork_rng(devices=[]), _quiet():
-        model, report = _local_first(backbone, load)
+        try:
+            model, report = model_class.from_pretrained(
+                str(folder),
+                config=config,
+                local_files_only=True,
+                trust_remote_code=False,
+                weights_only=True,
+                disable_mmap=not low_cpu_mem,
+                dtype=torch.float32,
+                attn_implementation="sdpa",
+                output_loading_info=True,
+                **arguments,
+            )
+        except Exception as error:  # the readers have a dozen for a broken file, plain Exception among them
+            raise CheckpointMismatchError(f"text backbone: {backbone} cannot be read ({_line(error)})") from error
     left_over = [name for name in report["unexpected_keys"] if HEADS.isdisjoint(name.split("."))]
     for what, names in (("lacks", report["missing_keys"]), ("has unknown", left_over)):
         if names:
@@ -159,59 +144,81 @@ def grow_embedding(model: "PreTrainedModel", num_tokens: int, *, backbone: str) 
     return known
 
 
-def _read_config(backbone: str) -> "PreTrainedConfig":
-    """The configuration in a folder or on the hub."""
-    from transformers import AutoConfig
+def text_folder(backbone: str, *, weights: bool, network: bool = True) -> Path:
+    """The folder that a text model is read from: its own, or that of the hub's local cache.
 
-    folder = Path(backbone).expanduser()
-    if folder.is_dir():
-        if not _holds(backbone, ("config.json",)):
-            raise WeightsNotFoundError(
-                f"text backbone: {backbone} holds no config.json; is it a folder of transformers?"
-            )
-    elif folder.is_absolute() or backbone.startswith((".", "~")) or backbone.count("/") > 1:
-        raise WeightsNotFoundError(
-            f"text backbone: there is no folder {backbone}; give one with config.json and weights, or a name on the hub"
-        )
+    What the cache lacks is downloaded: its configuration and its weights, safetensors where the hub has them. Whatever
+    there is, transformers reads the folder, so that it asks the network for nothing.
 
-    def load(*, local: bool) -> "PreTrainedConfig":
-        """The configuration, from the local cache alone or not."""
-        config: PreTrainedConfig = AutoConfig.from_pretrained(
-            str(folder) if folder.is_dir() else backbone, local_files_only=local, trust_remote_code=False
-        )
-        return config
-
-    return _local_first(backbone, load)
-
-
-def _local_first(backbone: str, load: Callable[..., Loaded]) -> Loaded:
-    """What ``load(local=True)`` gives, else with the network; a clear error where neither does.
+    Args:
+        backbone: A local folder, or a name on the hub.
+        weights: Whether the weights are needed as well as the configuration.
+        network: Whether to download what is missing.
 
     Raises:
-        CheckpointMismatchError: If a folder cannot be read.
-        WeightsNotFoundError: If the hub cannot be reached or has nothing of that name.
+        WeightsNotFoundError: If there is no such folder, it lacks something, or the hub cannot be reached or has
+            nothing of that name; says what to do.
+        CheckpointMismatchError: If an index of weights cannot be read.
     """
     from huggingface_hub import constants
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+    folder = Path(backbone).expanduser()
+    if folder.is_dir():
+        return _whole_folder(folder, backbone, weights=weights)
+    if folder.is_absolute() or backbone.startswith((".", "~")) or backbone.count("/") > 1:
+        raise WeightsNotFoundError(
+            f"text backbone: there is no folder {backbone}; give one with config.json and weights, or a name on the hub"
+        )
     by_hand = (
         f"download config.json and model.safetensors (or pytorch_model.bin) from {constants.ENDPOINT}/{backbone} to a "
         "folder and set backbone: FOLDER, or set pretrained: false and backbone: gpt2, bert or llama for random weights"
     )
+    near = difflib.get_close_matches(backbone, CONFIG_MAPPING, n=1)
+    near = [] if "/" in backbone or near == [backbone] else near
+    hint = f"did you mean {near[0]}? " if near else ""
     try:
-        return load(local=True)
+        found = hub.text_snapshot(backbone, weights=weights)
+        if found is not None:
+            return found
+        if not network or not hub.may_download():
+            raise WeightsNotFoundError(f"no network and no cached text model {backbone}: {hint}{by_hand}")
+        return hub.download_text_model(backbone, weights=weights)
+    except hub.HubError as error:
+        raise WeightsNotFoundError(f"cannot get the text model {backbone} ({error}): {hint}{by_hand}") from error
+
+
+def _whole_folder(folder: Path, backbone: str, *, weights: bool) -> Path:
+    """A local folder, where it holds what is needed.
+
+    Raises:
+        WeightsNotFoundError: If it does not.
+    """
+    if not (folder / CONFIG).is_file():
+        raise WeightsNotFoundError(f"text backbone: {backbone} holds no config.json; is it a folder of transformers?")
+    if weights and not any((folder / name).is_file() for name in TEXT_WEIGHT_FILES):
+        raise WeightsNotFoundError(
+            f"text backbone: {backbone} holds no weights; expected one of {', '.join(TEXT_WEIGHT_FILES)} "
+            "(or set pretrained: false for random weights)"
+        )
+    return folder
+
+
+def _read_config(folder: Path, backbone: str) -> "PreTrainedConfig":
+    """The configuration in a folder.
+
+    Raises:
+        CheckpointMismatchError: If it cannot be read.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
     except Exception as error:  # the readers have a dozen for a broken file, plain Exception among them
-        if Path(backbone).expanduser().is_dir():
-            raise CheckpointMismatchError(f"text backbone: {backbone} cannot be read ({_line(error)})") from error
-        near = difflib.get_close_matches(backbone, CONFIG_MAPPING, n=1)
-        near = [] if "/" in backbone or near == [backbone] else near
-        hint = f"did you mean {near[0]}? " if near else ""
-        if constants.HF_HUB_OFFLINE or not hub_resolves(constants.ENDPOINT):
-            raise WeightsNotFoundError(f"no network and no cached text model {backbone}: {hint}{by_hand}") from error
-    try:
-        return load(local=False)
-    except Exception as error:  # as above
-        raise WeightsNotFoundError(f"cannot get the text model {backbone} ({_line(error)}): {hint}{by_hand}") from error
+        raise CheckpointMismatchError(f"text backbone: {backbone} cannot be read ({_line(error)})") from error
+    return config
 
 
 def _change(config: "PreTrainedConfig", backbone: str, model_args: Mapping[str, Any]) -> None:
@@ -287,10 +294,6 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
         if bars:
             transformers_logging.enable_progress_bar()
-
-
-def _holds(folder: str, names: tuple[str, ...]) -> bool:
-    return any((Path(folder).expanduser() / name).is_file() for name in names)
 
 
 def _line(error: Exception) -> str:

@@ -1,6 +1,5 @@
 """Foundation weights: where they come from, and how they enter a timm model without a tensor left out in silence."""
 
-import socket
 import stat
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,11 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from medlit.errors import CheckpointMismatchError, ConfigurationError, WeightsNotFoundError
+from medlit.models import hub
 from medlit.models.archives import refuse_bomb
 from medlit.models.foundations import FOUNDATIONS, Foundation
 
 WEIGHT_FILES = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
 """Names under which the hub and its mirrors keep the weights of one model, in the order of preference."""
+
+SAFE_NAMES = {"pytorch_model.bin": "model.safetensors", "open_clip_pytorch_model.bin": "open_clip_model.safetensors"}
+"""What a pickled file is called where a repository has it as safetensors, too; that one is taken."""
 
 LISTED = 10
 """Most names of missing or unknown tensors in a message."""
@@ -42,44 +45,66 @@ def find_weights(weights: str | Path) -> Path:
     return found[0]
 
 
-def download_weights(model: nn.Module, name: str, foundation: Foundation | None = None) -> Path:
-    """The released weights of a model: from the hub's local cache, else downloaded.
+def hub_place(model: nn.Module, name: str, foundation: Foundation | None = None) -> tuple[str, list[str]]:
+    """Repository of the hub that holds the released weights of a model, and names of their file, best first.
 
     Args:
-        model: The timm model.
+        model: The timm model; one without memory will do.
         name: What ``backbone:`` was given.
         foundation: Where the weights are, for a model of the field; None: where timm says.
 
     Raises:
-        WeightsNotFoundError: Without network (asked first, for the hub's client retries for a minute) or where the hub
-            has no such file; says what to download and where to put it.
+        WeightsNotFoundError: If they are not on the hub; says what to download and where to put it.
     """
-    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    if foundation is not None and foundation.repo is None:
-        raise WeightsNotFoundError(
-            f"the weights of {name} are not on the hub: {_by_hand(f'{foundation.file} from {foundation.source}', name)}"
-        )
+    if foundation is not None:
+        if foundation.repo is None:
+            by_hand = _by_hand(f"{foundation.file} from {foundation.source}", name)
+            raise WeightsNotFoundError(f"the weights of {name} are not on the hub: {by_hand}")
+        return foundation.repo, _safe_first(foundation.file)
     cfg = getattr(model, "pretrained_cfg", {})
-    repo = cfg.get("hf_hub_id") if foundation is None else foundation.repo
-    if not repo:
+    if not cfg.get("hf_hub_id"):
         raise WeightsNotFoundError(
             f"timm knows no pretrained weights of {name}; give a local file by weights: PATH, or set pretrained: false"
         )
-    file = (cfg.get("hf_hub_filename") or WEIGHT_FILES[0]) if foundation is None else foundation.file
-    cached = try_to_load_from_cache(repo, file)
-    if isinstance(cached, str):
-        return Path(cached)
+    return cfg["hf_hub_id"], _safe_first(cfg.get("hf_hub_filename") or WEIGHT_FILES[0])
+
+
+def _safe_first(file: str) -> list[str]:
+    """Names under which a file may be had, safetensors first."""
+    return [SAFE_NAMES[file], file] if file in SAFE_NAMES else [file]
+
+
+def download_weights(
+    model: nn.Module, name: str, foundation: Foundation | None = None, *, network: bool = True
+) -> Path:
+    """The released weights of a model: from the hub's local cache, else downloaded.
+
+    Args:
+        model: The timm model; one without memory will do.
+        name: What ``backbone:`` was given.
+        foundation: Where the weights are, for a model of the field; None: where timm says.
+        network: Whether to download them.
+
+    Raises:
+        WeightsNotFoundError: Without network or where the hub has no such file; says what to download and where to put
+            it.
+    """
+    from huggingface_hub import constants
+
+    repo, files = hub_place(model, name, foundation)
+    for found in (hub.cached(repo, file) for file in files):
+        if found is not None:
+            return found
+    file = files[-1]
     help_text = _by_hand(f"{constants.ENDPOINT}/{repo}/resolve/main/{file}", f"{name}/{file}")
     if foundation is not None and foundation.gated:
         help_text = f"accept the terms on {constants.ENDPOINT}/{repo} and log in (HF_TOKEN), or {help_text}"
-    if constants.HF_HUB_OFFLINE or not hub_resolves(constants.ENDPOINT):
+    if not network or not hub.may_download():
         raise WeightsNotFoundError(f"no network and no cached weights for {name}: {help_text}")
     try:
-        return Path(hf_hub_download(repo, file))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise WeightsNotFoundError(f"cannot get the weights of {name} ({type(error).__name__}): {help_text}") from error
+        return hub.download_first(repo, files)
+    except hub.HubError as error:
+        raise WeightsNotFoundError(f"cannot get the weights of {name} ({error}): {help_text}") from error
 
 
 def _by_hand(what: str, place: str) -> str:
@@ -89,20 +114,6 @@ def _by_hand(what: str, place: str) -> str:
         f"download {what} to weights/{place} and set weights: weights/{folder} "
         "(or pretrained: false for random weights)"
     )
-
-
-def hub_resolves(endpoint: str) -> bool:
-    """Whether the hub's host has an address, or a proxy is set that may know one."""
-    from urllib.parse import urlsplit
-    from urllib.request import getproxies
-
-    if getproxies():
-        return True
-    try:
-        socket.getaddrinfo(urlsplit(endpoint).hostname, 443)
-    except OSError:
-        return False
-    return True
 
 
 def load_foundation_weights(model: nn.Module, path: Path, foundation: Foundation | None = None) -> None:

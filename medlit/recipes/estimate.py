@@ -1,24 +1,13 @@
 """How many steps the stages of a recipe take at most, from their configurations and the tables of the data."""
 
-import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from data_modules.errors import DataError
 from medlit.code_paths import known_code_alone
-from medlit.errors import ConfigurationError
-from medlit.recipes.guard import SAFE_PATH
 from medlit.recipes.plan import Job
-
-HEAD = "# lightning.pytorch=="
-"""What a printed configuration begins with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +48,7 @@ def estimate(jobs: Sequence[Job], config: Mapping[str, Any]) -> Steps:
 
     Args:
         jobs: Trainings of one stage, which differ in seed and fold alone; the fold with the most steps counts.
-        config: Of the first, see `configurations`.
+        config: Of the first, every default filled in, see `medlit.recipes.ask.configurations`.
     """
     trainer = config["trainer"]
     epochs, limit = (_bound(trainer.get(name)) for name in ("max_epochs", "max_steps"))
@@ -87,36 +76,6 @@ def _limited(batches: int, limit: float | None) -> int:
 def _bound(value: int | None) -> int | None:
     """A limit of the Trainer; None where it is none."""
     return None if value is None or value < 0 else int(value)
-
-
-def configurations(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """What ``medlit fit`` makes of the words of trainings, every default filled in.
-
-    The command itself is asked, in a process of its own: nothing imports the command line.
-
-    Args:
-        jobs: Of different stages.
-
-    Raises:
-        ConfigurationError: With the name of the first training whose configuration is not valid, and what the command
-            said.
-    """
-    questions = json.dumps(
-        [["fit", *job.words, "--allow-code", json.dumps(job.allow_code), "--print_config"] for job in jobs]
-    )
-    command = [sys.executable, "-m", "medlit.recipes.ask"]
-    environment = {**os.environ, **SAFE_PATH}
-    done = subprocess.run(command, input=questions, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return [_read(job, *answer) for job, answer in zip(jobs, json.loads(done.stdout), strict=True)]
-
-
-def _read(job: Job, code: int, text: str, said: str) -> dict[str, Any]:
-    """A configuration as it was printed, or the error in its place."""
-    if code:
-        reason = (said.strip().splitlines() or ["it said nothing"])[-1]
-        raise ConfigurationError(f"{job.title}: {reason.removeprefix('medlit: error: ')}")
-    config: dict[str, Any] = yaml.safe_load(text[max(0, text.find(HEAD)) :])  # warnings may stand before it
-    return config
 
 
 def _batches(data: dict[str, Any], *, fold: int | None) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medlit import run_folder
+from medlit.credentials import hidden_settings
 from medlit.errors import ConfigurationError
 from medlit.recipes.recipe import Recipe, Stage
 from medlit.resume import is_trained
@@ -60,6 +61,11 @@ class Job:
     def key(self) -> Key:
         """What it is found by."""
         return self.stage, self.seed, self.fold
+
+    @property
+    def fit_options(self) -> tuple[str, ...]:
+        """All that ``medlit fit`` is told, what is kept nowhere included."""
+        return (*self.words, *(("--allow-code", "true") if self.allow_code else ()))
 
     @property
     def title(self) -> str:
@@ -133,7 +139,7 @@ def _job(recipe: Recipe, stage: Stage, *, seed: int, fold: int | None, out: Path
         words += [f"--{key}", _best(job)]
     inputs = {
         "configs": [{"file": config, "sha256": _digest(config, where=recipe.file)} for config in configs],
-        "set": settings,
+        "set": hidden_settings(settings),
         "seed": seed,
         "num_folds": recipe.num_folds,
         "fold": fold,
@@ -206,7 +212,8 @@ def state_of(job: Job) -> State:
         return "new"
     if record.get("fingerprint") != job.fingerprint:
         return "changed"
-    ended = record.get("status") == "finished" and job.result.is_file()
+    said = run_folder.job_state(job.folder)  # of a recipe whose trainings are jobs of SLURM
+    ended = (record.get("status") == "finished" or (said is not None and said[1] == 0)) and job.result.is_file()
     return "finished" if ended or (not job.test and is_trained(job.folder)) else "interrupted"
 
 
@@ -277,18 +284,19 @@ def next_command(job: Job) -> tuple[str, list[str]]:
     Returns:
         A word for the user, and the words after ``medlit``.
     """
-    allowed = ["--allow-code", "true"] if job.allow_code else []
     if state_of(job) == "interrupted" and _is_in_place(job):
         if is_trained(job.folder):
+            allowed = ["--allow-code", "true"] if job.allow_code else []
             return "testing", ["test", "--config", str(job.folder / run_folder.CONFIG), *allowed]
         if run_folder.has_checkpoint(job.folder):
-            return "going on", ["fit", *job.words, "--resume", "true", *allowed]
-    return "starting", ["fit", *job.words, *allowed]
+            return "going on", ["fit", *job.fit_options, "--resume", "true"]
+    return "starting", ["fit", *job.fit_options]
 
 
 def make_room(job: Job) -> None:
     """Remove what an earlier attempt left, so that a training can start anew."""
     run_folder.clear(job.folder)
+    (job.folder / run_folder.JOB_STATE).unlink(missing_ok=True)
     if read_record(job.folder):  # it was killed before medlit's manifest was there
         (job.folder / run_folder.CONFIG).unlink(missing_ok=True)
 

@@ -27,7 +27,7 @@ class CBISDDSMDataModule(MammographyDataModule):
     table of the other: ``leaking_patients`` says what becomes of them. An eighth of the training patients validates.
 
     Args:
-        root: Folder that ``medlit data prepare cbis_ddsm`` wrote.
+        root: Folder that ``medlit data prepare cbis_ddsm`` wrote; or shards of it, in a folder or at ``s3://BUCKET/PATH``.
         target: What is to be told: ``cancer`` (malignant or benign), ``birads`` or ``density``.
         level: A case is an ``image`` (one modality, ``mammogram``), or a ``breast`` of an exam (the modalities ``CC``
             and ``MLO``).

@@ -43,7 +43,7 @@ class EMBEDDataModule(MammographyDataModule):
     batches, in every split; images without procedure, reason, density or BI-RADS have no caption and are left out.
 
     Args:
-        root: Folder that ``medlit data prepare embed`` wrote.
+        root: Folder that ``medlit data prepare embed`` wrote; or shards of it, in a folder or at ``s3://BUCKET/PATH``.
         target: What is to be told: ``birads``, ``density``, or ``cancer`` (found by biopsy,
             see ``EmbedRules``); of pretraining, the label that goes with a pair.
         level: A case is an ``image`` (one modality, ``mammogram``), or a ``breast`` of an exam (the modalities ``CC``
@@ -242,6 +242,7 @@ class EMBEDDataModule(MammographyDataModule):
             training=training,
             aspect=self.aspect,
             writer=self.class_writer,
+            files=self.image_files,
         )
 
     def _evaluation_loader(self, split: PredictSplit) -> "DataLoader[Any]":

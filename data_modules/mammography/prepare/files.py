@@ -1,7 +1,6 @@
 """Files that are whole or not there, the folder they lie in, and its lock."""
 
 import errno
-import fcntl
 import os
 import secrets
 import shutil
@@ -87,7 +86,7 @@ def _same(a: Path, b: Path) -> bool:
 
 
 def check_folders(root: Path, out: Path) -> None:
-    """Refuse to write into the downloaded set, or over it.
+    """Refuse to write into the set that is read, or over it.
 
     Raises:
         DataSettingsError: If one of the folders lies in the other, or ``out`` is a file.
@@ -95,8 +94,8 @@ def check_folders(root: Path, out: Path) -> None:
     raw, prepared = root.resolve(), out.resolve()
     if raw == prepared or raw in prepared.parents or prepared in raw.parents:
         raise DataSettingsError(
-            f"--out {out} and --root {root}: one lies in the other; prepare into a folder of its own, the downloaded "
-            "set stays as it is"
+            f"--out {out} and --root {root}: one lies in the other; write into a folder of its own, what lies below "
+            "--root stays as it is"
         )
     if out.exists() and not out.is_dir():
         raise DataSettingsError(f"--out {out} is a file; name a folder")
@@ -128,11 +127,13 @@ def locked(out: Path) -> Iterator[None]:
         PreparationLockedError: If another process holds it.
         OutputError: If the folder cannot be made, or its file system knows no locks.
     """
+    import fcntl  # not on Windows, where what is prepared is read nevertheless
+
     path = out / LOCK
     while True:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise cannot_write(path, error) from error
         try:
@@ -140,7 +141,7 @@ def locked(out: Path) -> Iterator[None]:
         except BlockingIOError as error:
             os.close(handle)
             raise PreparationLockedError(
-                f"{out}: another process prepares into this folder; wait for it, or name another folder"
+                f"{out}: another process writes into this folder; wait for it, or name another folder"
             ) from error
         except OSError as error:
             os.close(handle)

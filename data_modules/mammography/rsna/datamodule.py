@@ -29,7 +29,7 @@ class RSNAMammoDataModule(MammographyDataModule):
     test each by itself, or train on one and test on the other.
 
     Args:
-        root: Folder that ``medlit data prepare rsna_mammo`` wrote.
+        root: Folder that ``medlit data prepare rsna_mammo`` wrote; or shards of it, in a folder or at ``s3://BUCKET/PATH``.
         target: What is to be told: ``cancer``, or of one of the sites ``birads`` (0, 1 and 2 alone) or ``density``.
         level: A case is an ``image`` (one modality, ``mammogram``), or a ``breast`` of an exam (the modalities ``CC``
             and ``MLO``).

@@ -24,7 +24,7 @@ class VinDrMammoDataModule(MammographyDataModule):
     patients: the group of a case is its exam, and one who came twice may be in two splits.
 
     Args:
-        root: Folder that ``medlit data prepare vindr_mammo`` wrote.
+        root: Folder that ``medlit data prepare vindr_mammo`` wrote; or shards of it, in a folder or at ``s3://BUCKET/PATH``.
         target: What is to be told: ``birads`` (1 to 5 occur) or ``density``.
         level: A case is an ``image`` (one modality, ``mammogram``), or a ``breast`` of an exam (the modalities ``CC``
             and ``MLO``).

@@ -91,7 +91,9 @@ def pretend_to_prepare(root, name, *, failed=(), settings=None):
         path = root / output_path(image)
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), pixels)
-        rows.append({**row, "output": output_path(image), "height": HEIGHT, "width": WIDTH})
+        content = path.read_bytes()
+        facts = {"output_bytes": len(content), "output_sha256": hashlib.sha256(content).hexdigest()}
+        rows.append({**row, "output": output_path(image), **facts, "height": HEIGHT, "width": WIDTH})
     columns = [column for column in JOURNAL_COLUMNS if any(column in row for row in rows)]
     frame = pl.DataFrame(rows, schema={column: JOURNAL_COLUMNS[column] for column in columns})
     missing = [pl.lit(None, kind).alias(column) for column, kind in JOURNAL_COLUMNS.items() if column not in columns]

@@ -9,6 +9,7 @@ import pytest
 from data_modules.mammography import EMBEDDataModule
 from data_modules.mammography.image_text import PairSettings
 from tests.data_modules.mammography.prepared_trees import pristine
+from tests.data_modules.mammography.shards.trees import pristine_shards
 
 
 def imported(code):
@@ -23,9 +24,13 @@ def test_the_package_alone_imports_nothing_heavy():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [{}, {"pretraining": PairSettings()}], ids=["classification", "pretraining"])
-def test_a_worker_imports_no_polars_and_no_lightning(tmp_path, settings):
-    data = EMBEDDataModule(root=pristine("embed"), img_size=12, **settings)
+@pytest.mark.parametrize(
+    ("root", "settings"),
+    [(pristine, {}), (pristine, {"pretraining": PairSettings()}), (pristine_shards, {})],
+    ids=["classification", "pretraining", "shards"],
+)
+def test_a_worker_imports_no_polars_and_no_lightning(tmp_path, root, settings):
+    data = EMBEDDataModule(root=root("embed"), img_size=12, **settings)
     data.setup("fit")
     dataset = data.dataset("train", training=True)
     (tmp_path / "dataset").write_bytes(pickle.dumps((dataset, dataset.collate)))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from medlit.callbacks import RunManifest
+from medlit.callbacks import BestCheckpoint, RunManifest
 from medlit.callbacks.manifest import commit
 from medlit.checkpoint import foundation_fingerprint
 from medlit.errors import NonFiniteLossError
@@ -41,6 +41,13 @@ def test_training_says_versions_data_seed_command_and_foundation(tmp_path, capsy
     assert 0 < found["parameters"]["trainable"] < found["parameters"]["total"]
     assert found["stages"]["fit"]["status"] == "finished"
     assert found["stages"]["fit"]["ended"] >= found["stages"]["fit"]["started"]
+
+
+def test_a_training_says_how_far_it_may_go_and_how_its_best_is_chosen(tmp_path):
+    keeper = BestCheckpoint(monitor="val/loss", mode="min")
+    trainer(tmp_path, callbacks=[RunManifest(), keeper], max_epochs=1).fit(unimodal(), datamodule=TinyDataModule())
+    aims = {"max_epochs": 1, "monitor": "val/loss", "mode": "min", "select_from_step": 0}
+    assert aims.items() <= manifest(tmp_path)["stages"]["fit"].items()
 
 
 def test_a_test_adds_its_record_and_a_new_training_starts_over(tmp_path):

@@ -35,8 +35,9 @@ def test_every_set_is_among_them():
     assert set(data.SETS) == {"derm7pt", "mmc_amd", "mrnet", *MAMMOGRAPHY}
 
 
-def test_help_is_printed_without_them():
-    stopped = "try:\n    data.main(['check', '--help'])\nexcept SystemExit:\n    pass"
+@pytest.mark.parametrize("verb", ["check", "prepare", "shard"])
+def test_help_is_printed_without_them(verb):
+    stopped = f"try:\n    data.main(['{verb}', '--help'])\nexcept SystemExit:\n    pass"
     assert run("from medlit.commands import data", stopped) == "[]"
 
 

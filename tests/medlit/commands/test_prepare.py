@@ -17,7 +17,7 @@ import pytest
 from data_modules.mammography.prepare.journal import JOURNAL
 from data_modules.mammography.prepared import read_manifest
 from data_modules.synthetic import rsna_mammo
-from medlit.commands import data, prepare
+from medlit.commands import data, progress
 from tests.data_modules.mammography.prepare.trees import contents, files, make_rsna
 from tests.medlit.command_line import SCRIPT, medlit
 
@@ -197,7 +197,7 @@ def test_a_terminal_shows_rate_and_time_left(root, tmp_path):
 
 def test_without_a_terminal_a_line_is_written_now_and_then(tmp_path, monkeypatch, capsys):
     root = make_rsna(tmp_path / "raw", images=8)
-    monkeypatch.setattr(prepare, "TOLD_EVERY", 0.0)
+    monkeypatch.setattr(progress, "TOLD_EVERY", 0.0)
     assert data.main(list(map(str, words(root, tmp_path / "out")[1:]))) == 0
     said = capsys.readouterr()
     assert re.search(r"^preparing: 8 of 8, [\d.,]+ images/s, 00:00:00 left, 0 failed$", said.err, re.MULTILINE)

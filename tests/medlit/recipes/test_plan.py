@@ -113,6 +113,16 @@ def test_what_it_is_run_with_is_its_fingerprint(recipe, job, index):
     assert next_command(other)[0] == "starting"
 
 
+def test_a_secret_reaches_the_training_and_not_its_record(recipe):
+    settings = {"trainer.logger.init_args.api_key": "abc", "data.init_args.root": "s3://me:abc@host/set"}
+    job = plan(_stage(recipe, settings=settings), Path("out"))["ei", 3, None]
+    assert options(job.words)["--trainer.logger.init_args.api_key"] == "abc"
+    write_record(job, "finished")
+    kept = read_record(job.folder)["inputs"]["set"]
+    assert kept["trainer.logger.init_args.api_key"] == "***"
+    assert kept["data.init_args.root"] == "s3://***@host/set"
+
+
 def test_the_place_of_a_configuration_does_not_count(recipe, job):
     Path("moved.yaml").write_text(Path("ei.yaml").read_text())
     moved = plan(_stage(recipe, configs=("moved.yaml",)), Path("elsewhere"))["ei", 3, None]
@@ -127,6 +137,17 @@ def test_finished_needs_the_predictions(job):
     assert state_of(job) == "interrupted"
     job.predictions.write_text("")
     assert state_of(job) == "finished"
+
+
+def test_a_training_that_was_a_batch_job_is_finished_by_the_word_of_its_script(job):
+    write_record(job, "started")
+    job.predictions.touch()
+    (job.folder / "job_state").write_text("12 1\n")
+    assert state_of(job) == "interrupted"
+    (job.folder / "job_state").write_text("12 0\n")
+    assert state_of(job) == "finished"
+    make_room(job)
+    assert not (job.folder / "job_state").exists()
 
 
 def test_a_run_of_somebody_else_is_left_alone(job):

@@ -102,7 +102,7 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path):
         [sys.executable, "-c", held, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(PreparationLockedError, match="another process prepares into this folder"), locked(tmp_path):
+        with pytest.raises(PreparationLockedError, match="another process writes into this folder"), locked(tmp_path):
             pass
         other.kill()  # the lock dies with its process
         other.wait()
@@ -110,3 +110,15 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path):
     with locked(tmp_path), pytest.raises(PreparationLockedError), locked(tmp_path):
         pass
     assert not (tmp_path / LOCK).exists()
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o027, 0o640)])
+def test_files_and_lock_follow_the_umask(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        with locked(tmp_path):
+            write_whole(tmp_path / "new" / "a.bin", b"a")
+            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_file()}
+    finally:
+        os.umask(before)
+    assert modes == {LOCK: mode, "a.bin": mode}

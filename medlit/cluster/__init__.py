@@ -1,0 +1,1 @@
+"""SLURM: runs as batch jobs that requeue themselves, recipes as dependent jobs, and how far each of them is."""

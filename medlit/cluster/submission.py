@@ -1,0 +1,190 @@
+"""Run folders of batch jobs: what was submitted, what became of it, and submitting again."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from medlit import run_folder
+from medlit.cluster import slurm
+from medlit.cluster.script import Script
+from medlit.errors import ConfigurationError
+
+FORMAT = 1
+"""Of the record."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What a run folder knows of the job that works, or worked, in it.
+
+    Args:
+        job: Its number; of an array ``<number>_<seed>``.
+        seed: Of an array, whose script lies in the folder above; None: a single job.
+        begun: Whether its script has run.
+        exit_code: With what the script ended; None: it has not, or could not say so.
+    """
+
+    job: str
+    seed: int | None
+    begun: bool
+    exit_code: int | None
+
+
+def submit(script: Script, config: str | None, *, options: Sequence[str] = ()) -> str:
+    """Write script and configuration into the run folder, and submit them.
+
+    Args:
+        script: Of the job.
+        config: YAML that it trains by; None: it does not train.
+        options: Of ``sbatch``, beside those in the script.
+
+    Returns:
+        The job's number.
+
+    Raises:
+        SlurmError: If SLURM refuses; script and configuration stay, to be looked at.
+    """
+    for folder in folders_of(script):
+        folder.mkdir(parents=True, exist_ok=True)  # SLURM writes the output there, and makes no folder
+    if config is not None:
+        _write(script.folder / run_folder.SUBMITTED, config)
+    _write(script.path, str(script))
+    return _sbatch(script.path, script.seeds, options)
+
+
+def folders_of(script: Script) -> list[Path]:
+    """Run folders of a script: one for each seed of an array."""
+    return [script.folder / f"seed_{seed}" for seed in script.seeds] or [script.folder]
+
+
+def resubmit(folder: Path, options: Sequence[str] = ()) -> str:
+    """Submit the script of a run folder again, see `to_resume`.
+
+    Args:
+        folder: A run folder, or of an array the one above.
+        options: Of ``sbatch``; they go before those in the script.
+
+    Returns:
+        The job's number.
+
+    Raises:
+        ConfigurationError: If there is nothing to go on with.
+        SlurmError: If SLURM refuses.
+    """
+    script, seeds, options = _to_resume(folder, options)
+    return _sbatch(script, seeds, options)
+
+
+def to_resume(folder: Path, options: Sequence[str] = ()) -> list[str]:
+    """What ``sbatch`` is told to submit a run folder again; of an array, the seeds that have not ended well.
+
+    Args:
+        folder: A run folder, or of an array the one above.
+        options: Of ``sbatch``; they go before those in the script.
+
+    Returns:
+        Options and script.
+
+    Raises:
+        ConfigurationError: If nothing was submitted from there, or it still waits or runs, or has ended well.
+        SlurmError: If SLURM does not answer.
+    """
+    script, _, options = _to_resume(folder, options)
+    return [*options, str(script)]
+
+
+def _to_resume(folder: Path, options: Sequence[str]) -> tuple[Path, list[int], list[str]]:
+    """Script, seeds of an array, and options of ``sbatch``."""
+    script, runs = _found(folder)
+    queue = slurm.queue()
+    for path, known in runs.items():
+        _refuse_alive(path, known, queue)
+    left = [known for known in runs.values() if known.exit_code != 0]
+    if not left:
+        raise ConfigurationError(f"{folder}: its training has ended well; there is nothing to go on with")
+    seeds = [known.seed for known in left if known.seed is not None]
+    array = [f"--array={','.join(map(str, seeds))}"] if seeds else []
+    return script, seeds, [*options, *array]
+
+
+def refuse_run(folder: Path) -> None:
+    """Refuse to submit a new training into a folder where there is one.
+
+    One that failed before its first checkpoint is not in the way.
+
+    Raises:
+        ConfigurationError: If there is a run, or a job that waits or works.
+    """
+    known = read_submission(folder)
+    if known is not None:
+        _refuse_alive(folder, known, slurm.queue())
+    if any((folder / trace).exists() for trace in run_folder.TRACES) and run_folder.is_kept(folder):
+        goes_on = f"medlit submit --resume {folder}" if known else "medlit fit --resume true"
+        raise ConfigurationError(f"{folder} already holds a run; go on with {goes_on}, or choose another --run_dir")
+
+
+def _refuse_alive(folder: Path, known: Submission, queue: Mapping[str, slurm.QueuedJob]) -> None:
+    if known.job in queue:
+        state = queue[known.job].state
+        raise ConfigurationError(
+            f"{folder}: its job {known.job} is {state}; wait for it, or end it: scancel {known.job}"
+        )
+
+
+def _found(folder: Path) -> tuple[Path, dict[Path, Submission]]:
+    """Script and run folders below a folder."""
+    own = read_submission(folder)
+    runs = {folder: own} if own else {}
+    if not runs:
+        below = {path: read_submission(path) for path in sorted(folder.glob("seed_*"))}
+        runs = {path: known for path, known in below.items() if known is not None and known.seed is not None}
+    script = (folder.parent if own and own.seed is not None else folder) / run_folder.SUBMIT_SCRIPT
+    if not runs or not script.is_file():
+        config = folder / run_folder.CONFIG
+        hint = f"; give its configuration: --config {config}" if config.is_file() else ""
+        raise ConfigurationError(f"{folder}: no run that medlit submit has submitted{hint}")
+    return script, runs
+
+
+def _sbatch(script: Path, seeds: Sequence[int], options: Sequence[str]) -> str:
+    """Submit, and note the job in its run folders."""
+    job = slurm.sbatch(script, options)
+    runs: Sequence[int | None] = seeds or (None,)
+    for seed in runs:
+        folder = script.parent if seed is None else script.parent / f"seed_{seed}"
+        record = {
+            "format": FORMAT,
+            "job": job if seed is None else f"{job}_{seed}",
+            "submitted": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seed": seed,
+        }
+        _write(folder / run_folder.SUBMISSION, json.dumps(record, indent=2) + "\n")
+    return job
+
+
+def read_submission(folder: Path) -> Submission | None:
+    """The job of a run folder; None where none was submitted."""
+    try:
+        record = json.loads((folder / run_folder.SUBMISSION).read_text(encoding="utf-8"))
+        job, seed = str(record["job"]), record["seed"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    said = run_folder.job_state(folder)
+    if said is None or _number(said[0]) < _number(job):  # of an earlier job
+        return Submission(job=job, seed=seed, begun=False, exit_code=None)
+    return Submission(job=said[0], seed=seed, begun=True, exit_code=said[1])  # a higher number: sbatch by hand
+
+
+def _number(job: str) -> int:
+    """SLURM counts its jobs; of an array, the array's."""
+    digits = job.partition("_")[0]
+    return int(digits) if digits.isdecimal() else 0
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not there."""
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,78 @@
+"""What must not be kept beside a run: tokens, passwords and keys in its command and its configuration."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+HIDDEN = "***"
+
+SECRET_NAMES = r"token|password|passwd|secret|credentials|(?:api|access|secret|private)[_-]?key"
+"""How a name ends that holds a secret, after a mark or alone: ``api_key``, ``HF_TOKEN``; not ``tokenizer``."""
+NAME = re.compile(rf"(?:^|.*[_.-])(?:{SECRET_NAMES})", re.IGNORECASE)
+OF_TEXT = frozenset(f"{kind}_token" for kind in ("bos", "eos", "pad", "unk", "cls", "sep", "mask", "class", "image"))
+"""Names that end alike and hold tokens of text and images."""
+
+KNOWN = re.compile(r"\b(?:hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|AKIA[A-Z0-9]{16})")
+"""Tokens of Hugging Face, GitHub and AWS, wherever they stand: they are known by their beginning."""
+IN_ADDRESS = re.compile(r"(?<=://)[^/\s@'\"]+(?=@)")
+"""User and password before the host."""
+IN_TEXT = re.compile(
+    rf"""(?<![A-Za-z0-9])(?P<name>(?:[\w.-]*[_.-])?(?:{SECRET_NAMES}))(?P<mark>['"]?\s*[:=]\s*)"""
+    r"""(?P<value>"[^"]*"|'[^']*'|[^\s,;&'"{}\[\]]+)""",
+    re.IGNORECASE,
+)
+"""A name and its value in an option, an address's query, or YAML and JSON on the command line."""
+
+
+def holds_secret(name: str) -> bool:
+    """Whether a setting of this name holds a secret.
+
+    Args:
+        name: With dots or without.
+    """
+    return NAME.fullmatch(name) is not None and name.rpartition(".")[2].lower() not in OF_TEXT
+
+
+def hidden_text(text: str) -> str:
+    """A text without the secrets that can be told from it.
+
+    Args:
+        text: A word of a command line, a value of a configuration.
+    """
+
+    def hide(found: re.Match[str]) -> str:
+        """The name and its mark, without the value."""
+        return f"{found['name']}{found['mark']}{HIDDEN}" if holds_secret(found["name"]) else found[0]
+
+    return IN_TEXT.sub(hide, KNOWN.sub(HIDDEN, IN_ADDRESS.sub(HIDDEN, text)))
+
+
+def hidden_words(words: Sequence[str]) -> list[str]:
+    """A command line without secrets; of ``--api_key VALUE`` the second word is one.
+
+    Args:
+        words: Program and options.
+    """
+    before = ["", *words[:-1]] if words else []
+    return [
+        HIDDEN
+        if not word.startswith("--") and option.startswith("-") and holds_secret(option.lstrip("-"))
+        else hidden_text(word)
+        for option, word in zip(before, words, strict=True)
+    ]
+
+
+def hidden_settings(value: Any) -> Any:
+    """Settings without secrets, in plain types; what is no text stays.
+
+    Args:
+        value: A mapping, a list, or one value.
+    """
+    if isinstance(value, Mapping):
+        return {
+            name: HIDDEN if isinstance(below, str) and below and holds_secret(str(name)) else hidden_settings(below)
+            for name, below in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [hidden_settings(below) for below in value]
+    return hidden_text(value) if isinstance(value, str) else value

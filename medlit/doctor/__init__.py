@@ -1,0 +1,1 @@
+"""Checks of machine, data and folders that would otherwise fail after an allocation is spent; each is a function."""
