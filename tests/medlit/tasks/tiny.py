@@ -72,7 +72,7 @@ class TinyDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         world = {"world_size": self.trainer.world_size, "rank": self.trainer.global_rank}
-        return self._loader(EvaluationSampler(self.samples, **world))
+        return self._loader(EvaluationSampler(self.samples, batch_size=self.batch_size, **world))
 
     test_dataloader = predict_dataloader = val_dataloader
 
