@@ -1,6 +1,6 @@
 """Pretraining on mammograms with captions: MaMA, and CLIP and SLIP as MaMA with losses switched off."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any, Literal, cast
 
 from lightning.pytorch import LightningModule
@@ -144,9 +144,7 @@ class MaMATask(LightningModule):
     # Training
 
     def configure_model(self) -> None:
-        """Deal the weights out to processes where the strategy asks for it, and fit what is to be loaded into them."""
-        if self.device_mesh is not None and (path := self.trainer.ckpt_path):  # Lightning loads it unseen
-            self._restore(*read_checkpoint(path), source=str(path))
+        """Deal the weights out to processes, where the strategy asks for it."""
         deal_out(self, self.model)
 
     def setup(self, stage: str) -> None:
@@ -295,10 +293,8 @@ class MaMATask(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Load what was trained, or refuse it."""
         source = str((self._trainer and self._trainer.ckpt_path) or "checkpoint")
-        if not is_sharded(self.model):  # else `configure_model` has done it
-            self._restore(*unpack(checkpoint, source=source), source=source)
-
-    def _restore(self, state: Mapping[str, Tensor], info: Mapping[str, Any], *, source: str) -> None:
+        # What goes into a sharded model Lightning has taken out, and loaded without a look: it is read again.
+        state, info = read_checkpoint(source) if is_sharded(self.model) else unpack(checkpoint, source=source)
         tokenizer = tokenizer_of(getattr(self._trainer, "datamodule", None))
         restore_mama(self.model, state, info, source=source, tokenizer=tokenizer, folds=folds_of(self))
         refuse_seen(self, source=source)
