@@ -103,7 +103,7 @@ def main(folder: Path, tree: Path, checkpoint: Path) -> None:
         train_and_test(folder / name, tasks[name](), data, tested)
     for name, task, few in (
         ("few_cases", early_intervention(), TinyDataModule(cases=2, batch_size=share)),
-        ("few_pairs", mama(**slow), TinyPairs(pairs=2, batch_size=share)),
+        ("few_pairs", mama(optimizer=partial(SGD, lr=1e-6)), TinyPairs(pairs=2, batch_size=share)),
     ):
         train_and_test(folder / name, task, few, few)
     module = embed(class_text=ClassTextSettings(max_tokens=52))  # some captions are longer
