@@ -35,7 +35,7 @@ from medlit.tasks.pair_embeddings import embed_pairs
 WORLDS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SIDES = ("one", "apart", "together")
 
-EI_SETTING = early_intervention_step.Setting("vit_tiny_patch16_224", size=112, batch=8, threads=1)
+EI_SETTING = early_intervention_step.Setting("vit_tiny_patch16_224", size=112, batch=4, threads=1)
 MAMA_SETTING = mama_step.Setting(
     Sizes(img_size=112, num_tokens=2000, width=192, depth=6, heads=3, text_width=320, text_heads=5), 6, 1
 )

@@ -196,9 +196,8 @@ class MaMATask(LightningModule):
         means, size = {f"train/{name}": value for name, value in figures.items()}, len(batch["case_id"])
         self.log_dict(means, on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
         owner = (batch["sentence_positions"] >= 0).nonzero()[:, 0]
-        counts = {"cut_captions": float(batch["cut_captions"])}
-        counts["captions_without_sentence"] = float(captions_without_sentence(owner, size))
-        sums = {f"train/{name}": count for name, count in counts.items()}
+        sums = {"train/cut_captions": float(batch["cut_captions"])}
+        sums["train/captions_without_sentence"] = float(captions_without_sentence(owner, size))
         self.log_dict(sums, on_step=False, on_epoch=True, sync_dist=True, batch_size=size, reduce_fx="sum")
         self.log("loss", terms["total"].detach(), prog_bar=True, logger=False, batch_size=size)
 
@@ -212,7 +211,7 @@ class MaMATask(LightningModule):
     on_test_epoch_start = on_validation_epoch_start
 
     def validation_step(self, batch: ImageTextBatch, batch_idx: int) -> None:
-        """Keep what a batch is judged by; no process waits for another."""
+        """Keep what a batch is judged by; its losses are those of this process's batch alone."""
         embeddings = self(batch, self.loss.late_terms)
         terms: dict[str, Tensor] = {}
         if len(batch["case_id"]) > 1:

@@ -62,6 +62,7 @@ def test_every_figure_of_hardware_has_its_source_on_the_page():
     assert "nothing on this page was measured on a GPU" in re.sub(r"\s+", " ", PAGE)
 
 
+@pytest.mark.slow
 def test_weights_are_those_of_the_models(mama):
     method = MaMA()
     assert weights(mama) == pytest.approx((method.weights, method.trained), rel=2e-3)
@@ -77,6 +78,7 @@ def test_weights_are_those_of_the_models(mama):
     assert weights(model) == pytest.approx((ei.weights, ei.trained), rel=2e-3)
 
 
+@pytest.mark.slow
 def test_operations_of_early_intervention_are_the_models():
     setting = early_intervention_step.Setting("vit_base_patch14_reg4_dinov2", size=518, batch=CASES, threads=1)
     with torch.device("meta"):
@@ -88,6 +90,7 @@ def test_operations_of_early_intervention_are_the_models():
     assert found / CASES == pytest.approx(1.01 * passes * ADAPTED.training(recomputed=False), rel=0.03)
 
 
+@pytest.mark.slow
 def test_operations_of_the_image_tower_are_the_models(mama):
     def train():
         features = mama.encode_images(images)
@@ -99,6 +102,7 @@ def test_operations_of_the_image_tower_are_the_models(mama):
         assert counted(train) / CASES == pytest.approx(DINOV2.training(recomputed=True), rel=0.03)
 
 
+@pytest.mark.slow
 def test_operations_of_the_text_tower_are_a_models_of_two_blocks():
     """transformers looks into the mask, which takes real tensors; two blocks in place of 32 fit."""
     layers, tokens = 2, BIOMEDLM.tokens
@@ -136,7 +140,7 @@ def test_sharing_the_weights_out_saves_what_the_text_tower_weighs():
 @pytest.mark.slow
 def test_one_and_two_processes_are_measured():
     tokens, seconds = scaling.measure("EI", repeats=1)
-    assert tokens == 8 * 4 * (49 + 1)
+    assert tokens == 4 * 4 * (49 + 1)
     assert set(seconds) == set(scaling.SIDES)
     *rates, ratio = scaling.report("EI", tokens, seconds)
     assert len(rates) == len(scaling.SIDES)
