@@ -287,8 +287,8 @@ class ClassificationDataModule(LightningDataModule, CaseSource, AskedByTasks):
 
     def _evaluation_loader(self, split: PredictSplit) -> DataLoader[Any]:
         dataset = self.dataset(split)
-        world = {"world_size": self._world_size, "rank": self._rank}
-        return self._loader(dataset, EvaluationSampler(dataset, batch_size=self.batch_size, **world))
+        sampler = EvaluationSampler(dataset, batch_size=self.batch_size, world_size=self._world_size, rank=self._rank)
+        return self._loader(dataset, sampler)
 
     def _loader(self, dataset: SampleDataset, sampler: TrainingSampler | EvaluationSampler) -> DataLoader[Any]:
         return make_loader(
