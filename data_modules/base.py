@@ -233,9 +233,8 @@ class ClassificationDataModule(LightningDataModule, CaseSource, AskedByTasks):
         Returns:
             A figure that no window holds; ``figure.savefig`` writes it.
         """
-        variables: list[str] = []
-        if self.variable_encoder is not None and VARIABLES in sample["images"]:
-            variables = self.variable_encoder.describe(sample["images"][VARIABLES][0].tolist())
+        encoder, values = self.variable_encoder, sample["images"].get(VARIABLES)
+        variables = [] if encoder is None or values is None else encoder.describe(values[0].tolist())
         return plot_sample(sample, class_names=self.class_names, variables=variables)
 
     @property
