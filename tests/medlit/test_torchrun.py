@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 
+STOPPING = '[{"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"monitor": "val/none"}}]'
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
 
 
@@ -75,9 +76,9 @@ def test_a_run_is_claimed_once_and_its_refusal_told_once(folder):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (["--data.root", "nowhere"], "Derm7pt not found: "),  # met before the processes know of each other
-        (["--model.init_args.init_from", '{"derm": "none.ckpt"}'], "checkpoint none.ckpt does not exist"),
-        (["--trainer.callbacks", "lightning.pytorch.callbacks.EarlyStopping"], "monitor"),  # met in the middle
+        (["--data.root", "nowhere"], "Derm7pt not found: "),
+        (["--model.init_args.init_from", '{"derm": "none.ckpt"}'], "no such checkpoint: none.ckpt"),
+        (["--trainer.callbacks", STOPPING], "EarlyStopping: monitor 'val/none' is no figure of the validation"),
     ],
 )
 def test_an_error_that_all_processes_meet_is_told_once(folder, tmp_path, wrong, message):
