@@ -82,7 +82,9 @@ def test_predictions_have_the_same_cases_once_each_in_the_same_order_with_the_sa
         assert table["case_id"].to_list() == alone["case_id"].to_list()
         assert table["label"].to_list() == alone["label"].to_list()
         for column in chances:
-            assert table[column].to_list() == pytest.approx(alone[column].to_list(), abs=1e-6)
+            # The probe's head is a solution to a tolerance, and rounding of its features moves it within that.
+            within = 1e-5 if name == "probe" else 1e-6
+            assert table[column].to_list() == pytest.approx(alone[column].to_list(), abs=within)
         classes = [each.select(pl.concat_list(answers).list.arg_max()).to_series().to_list() for each in (table, alone)]
         assert classes[0] == classes[1]
 
