@@ -233,9 +233,8 @@ class ClassificationDataModule(LightningDataModule, CaseSource, AskedByTasks):
         Returns:
             A figure that no window holds; ``figure.savefig`` writes it.
         """
-        variables: list[str] = []
-        if self.variable_encoder is not None and VARIABLES in sample["images"]:
-            variables = self.variable_encoder.describe(sample["images"][VARIABLES][0].tolist())
+        encoder, values = self.variable_encoder, sample["images"].get(VARIABLES)
+        variables = [] if encoder is None or values is None else encoder.describe(values[0].tolist())
         return plot_sample(sample, class_names=self.class_names, variables=variables)
 
     @property
@@ -287,7 +286,8 @@ class ClassificationDataModule(LightningDataModule, CaseSource, AskedByTasks):
 
     def _evaluation_loader(self, split: PredictSplit) -> DataLoader[Any]:
         dataset = self.dataset(split)
-        return self._loader(dataset, EvaluationSampler(dataset, world_size=self._world_size, rank=self._rank))
+        sampler = EvaluationSampler(dataset, batch_size=self.batch_size, world_size=self._world_size, rank=self._rank)
+        return self._loader(dataset, sampler)
 
     def _loader(self, dataset: SampleDataset, sampler: TrainingSampler | EvaluationSampler) -> DataLoader[Any]:
         return make_loader(

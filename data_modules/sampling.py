@@ -103,30 +103,36 @@ class TrainingSampler(DistributedSampler[Request]):
 
 
 class EvaluationSampler(DistributedSampler[Request]):
-    """Every case in the order of the table: process r takes cases r, r + world_size, ...
+    """Every case once, in the order of the table: process r takes cases r, r + world_size, ...
 
-    The last processes repeat cases from the start so that all have the same number: whoever gathers the results has to
-    drop repeats by ``case_id``.
+    All processes make the same number of forward passes: there is communication inside of them, weights gathered by
+    FSDP2 in each, buffers sent round by DistributedDataParallel in a validation's first, and a process with fewer would
+    leave the others waiting. One whose cases make a batch fewer than those of others therefore gets one batch more,
+    which repeats the first case; no case comes twice otherwise. Whoever gathers results keeps the first of each
+    ``case_id``.
 
-    With ``batch_size`` whole batches are dealt out instead, batch b of the order to process b modulo world_size, for
-    figures that are made of batches: the batches of any number of processes are those of one. The last processes repeat
-    whole batches then.
+    With ``whole_batches`` batch b of the order goes to process b modulo world_size, for figures that are made of
+    batches: the batches of any number of processes are those of one. What is repeated then is the first batch.
 
     Args:
         dataset: What is sampled, N cases.
+        batch_size: Of the loader, which cuts the requests into as many.
         world_size: Number of processes.
         rank: This process, 0 to world_size - 1.
-        batch_size: Of the loader, which has to cut the requests into as many; None deals out single cases.
+        whole_batches: Deal out batches instead of cases.
     """
 
-    def __init__(self, dataset: Sized, *, world_size: int = 1, rank: int = 0, batch_size: int | None = None) -> None:
+    def __init__(
+        self, dataset: Sized, *, batch_size: int, world_size: int = 1, rank: int = 0, whole_batches: bool = False
+    ) -> None:
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=False)  # type: ignore[arg-type]
-        self.cases = len(dataset)
-        batches = np.arange(self.cases)[:, None] if batch_size is None else _batches(self.cases, batch_size)
-        turns = math.ceil(len(batches) / world_size)
-        # A short batch, the last of all, is also the last of its process: a loader cuts the others as they were.
-        mine = batches[np.arange(self.rank, turns * world_size, world_size) % len(batches)].ravel()
-        self.indices = mine[mine >= 0]
+        order = np.arange(len(dataset))
+        dealt = batch_size if whole_batches else 1
+        turn = order // dealt  # the first process is never behind: it has the most passes
+        shares = [order[turn % world_size == process] for process in (0, rank)]
+        most, passes = (math.ceil(len(share) / batch_size) for share in shares)
+        # A process that is behind has full batches alone, so that what is added is a batch of its own.
+        self.indices = shares[1] if passes == most else np.concatenate([shares[1], order[:dealt]])
         self.num_samples = len(self.indices)
 
     def __iter__(self) -> Iterator[Request]:
@@ -136,10 +142,3 @@ class EvaluationSampler(DistributedSampler[Request]):
     def __len__(self) -> int:
         """Requests of this process."""
         return self.num_samples
-
-
-def _batches(cases: int, batch_size: int) -> NDArray[np.int64]:
-    """The order in batches, (number of batches, batch_size); the last one is filled up with -1."""
-    batches = np.full((math.ceil(cases / batch_size), batch_size), -1, dtype=np.int64)
-    batches.ravel()[:cases] = np.arange(cases)
-    return batches

@@ -109,8 +109,8 @@ def _guarded(verb: str, args: list[str]) -> int:
         return _preempted(stop)
     except (DataError, ConfigurationError) as error:
         return _fail(one_line(error), USER_ERROR)
-    except NonFiniteLossError as error:  # of all processes alike: the first one says so
-        return _fail(one_line(error), FAILED) if os.environ.get("LOCAL_RANK", "0") == "0" else FAILED
+    except NonFiniteLossError as error:
+        return _fail(one_line(error), FAILED)
     except RuntimeError as error:
         if not str(error).startswith(WORKER_DIED):
             raise
@@ -181,6 +181,12 @@ def one_line(error: BaseException) -> str:
 
 
 def _fail(message: str, code: int) -> int:
+    """Tell of an error, once for all processes that meet it."""
+    if "torch" in sys.modules:
+        from medlit.collectives import is_first_to
+
+        if not is_first_to(message):
+            return code
     print(f"medlit: error: {message}", file=sys.stderr)
     return code
 

@@ -8,6 +8,7 @@ Every process must call these in the same order, forward and (where its tensors 
 backward in the opposite order of the calls, so the same forward order on all processes is enough.
 """
 
+import os
 from collections.abc import Sequence
 
 import torch
@@ -22,6 +23,22 @@ def world_size() -> int:
 def rank() -> int:
     """Which of them this is, from 0."""
     return distributed.get_rank() if world_size() > 1 else 0
+
+
+def is_first_to(key: str) -> bool:
+    """Whether no other process has asked this before; nobody is waited for, and any number of processes may ask.
+
+    Without a process group it is the first process of each machine that is.
+
+    Args:
+        key: What is asked for.
+    """
+    if world_size() == 1:
+        return os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")) == "0"
+    try:
+        return distributed.distributed_c10d._get_default_store().add(f"medlit/{key}", 1) == 1
+    except RuntimeError:  # the process that keeps the count is gone
+        return True
 
 
 def counts_of_processes(counts: Sequence[int], device: torch.device) -> list[list[int]]:

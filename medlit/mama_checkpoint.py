@@ -10,6 +10,7 @@ from medlit.checkpoint import FORMAT_VERSION, check_tensors
 from medlit.errors import CheckpointMismatchError
 from medlit.models.lineage import cuts_of, inherit, restrictions_of
 from medlit.models.mama.model import MaMAModel
+from medlit.models.mama.sharding import load_whole
 
 
 def mama_info(
@@ -76,7 +77,7 @@ def restore_mama(
     """
     check_mama_info(model, info, source=source, tokenizer=tokenizer, folds=folds)
     check_tensors(model.trained_state(), state, source=source)
-    model.load_state_dict(state, strict=False)  # all that is left out is frozen and in place
+    load_whole(model, state)  # all that is left out is frozen and in place
     inherit(model, info, source=source)
 
 

@@ -42,7 +42,7 @@ def test_none_is_forgotten():
     judged = {f"{way}_{known}" for way in ("zero_shot", "probe", "linear", "finetune") for known in SETS}
     assert set(WHOLE) == pretraining | judged
     shrinking = {stem for stems in TINY.values() for stem in stems}
-    assert set(OVERLAYS) == {*ABLATIONS, *shrinking, "mama_gpu1"}
+    assert set(OVERLAYS) == {*ABLATIONS, *shrinking, "mama_gpu1", "mama_fsdp2"}
     assert len(FILES) == len(WHOLE) + len(OVERLAYS) + len(RECIPES)
 
 
@@ -99,6 +99,16 @@ def test_ablations_and_one_gpu_fit_together_and_change_what_they_say(parsed):
     for stem in (*ABLATIONS, "mama_gpu1"):
         assert missing(read(OVERLAYS[stem]), config) == []
         assert missing(read(OVERLAYS[stem]), read(embed)) != []
+
+
+def test_sharded_weights_change_the_strategy_alone(parsed):
+    embed = read(WHOLE["mama_embed"])
+    overlay = read(OVERLAYS["mama_fsdp2"])
+    config = parsed(WHOLE["mama_embed"], OVERLAYS["mama_fsdp2"])
+    assert missing(overlay, config) == []
+    settings = config["trainer"]["strategy"]["init_args"]
+    assert settings["data_parallel_size"] == config["trainer"]["devices"] == embed["trainer"]["devices"]
+    assert overlay.keys() == {"trainer"}
 
 
 def test_pretraining_is_the_released_recipe():

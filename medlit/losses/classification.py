@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from medlit.collectives import sum_over_processes, world_size
+
 
 def classification_loss(
     logits: Tensor, label: Tensor, *, class_weights: Tensor | None = None, present: Tensor | None = None
@@ -15,8 +17,7 @@ def classification_loss(
         label: (B,) int64 -> cross-entropy; (B, C) float of zeros and ones -> binary cross-entropy, mean over labels.
         class_weights: (C,) factors on the classes (cross-entropy; the mean is weighted too) or on the positives.
         present: (B,) bool, False for cases whose logits mean nothing: they add zero, and count in the mean all the
-            same, so that the gradients of processes average to those of one (not under a weighted mean: its divisor,
-            the sum of the weights, is of a process's own cases); None: all cases have logits.
+            same, so that the gradients of processes average to those of one; None: all cases have logits.
 
     Returns:
         Scalar float32.
@@ -25,12 +26,14 @@ def classification_loss(
     several = label.is_floating_point()
     if present is None and several:
         return F.binary_cross_entropy_with_logits(logits, label.float(), pos_weight=class_weights)
-    if present is None:
-        return F.cross_entropy(logits, label, weight=class_weights)
+    if present is None and class_weights is None:
+        return F.cross_entropy(logits, label)
     if several:
         losses = F.binary_cross_entropy_with_logits(logits, label.float(), pos_weight=class_weights, reduction="none")
         losses = losses.mean(dim=1)
     else:
         losses = F.cross_entropy(logits, label, weight=class_weights, reduction="none")
-    divisor = len(label) if several or class_weights is None else class_weights[label].sum()
-    return torch.where(present, losses, 0.0).sum() / divisor
+    divisor: int | Tensor = len(label)
+    if not several and class_weights is not None:  # that of the global batch: processes that train have equal shares
+        divisor = sum_over_processes(class_weights[label].sum()) / world_size()
+    return (losses if present is None else torch.where(present, losses, 0.0)).sum() / divisor

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from peft import PeftConfig, inject_adapter_in_model
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from medlit.errors import ConfigurationError
 from medlit.models.adapted_backbone import parameter_sums
@@ -227,7 +228,13 @@ def _recompute_blocks(model: Any, backbone: str) -> None:
         ) from error
 
 
-def _forget_fingerprint(module: nn.Module, *_rest: object) -> None:
-    """Other weights, another fingerprint."""
-    if isinstance(module, TextEncoder):
+def _forget_fingerprint(module: nn.Module, state: dict[str, Any], prefix: str, *_rest: object) -> None:
+    """Other frozen weights, another fingerprint.
+
+    Loading into weights that are dealt out (FSDP2) also writes back, as they were, those that were not given.
+    """
+    if not isinstance(module, TextEncoder):
+        return
+    given = [state.get(f"{prefix}{name}") for name in module.frozen_names()]
+    if any(tensor is not None and not isinstance(tensor, DTensor) for tensor in given):
         module._fingerprint = None

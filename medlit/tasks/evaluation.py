@@ -15,6 +15,7 @@ from medlit.tasks.fidelity import Fidelity, as_written
 from medlit.tasks.figures import SetFigures, judged_rows, set_figures
 from medlit.tasks.results import CaseResults, gather
 from medlit.tasks.screening import Judgement, Points, choose_points, judgement_of, read_points, what_a_test_lacks
+from medlit.tasks.sharding import refuse_sharding
 from medlit.tasks.units import UnitResults, severity_of, unit_results
 
 Stage = Literal["val", "test"]
@@ -90,6 +91,10 @@ class EvaluationTask(LightningModule, ABC):
             results: Rows with labels.
         """
         return {}
+
+    def configure_model(self) -> None:
+        """Refuse strategies that deal the weights out to processes."""
+        refuse_sharding(self)
 
     def setup(self, stage: str) -> None:
         """Take from the data what figures need: kind of labels, order of severity, questions."""

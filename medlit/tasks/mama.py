@@ -3,20 +3,20 @@
 from collections.abc import Callable, Collection
 from typing import Any, Literal, cast
 
-import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerConfig, OptimizerLRSchedulerConfig
 from torch import Tensor
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 
 from data_modules.batch import PLAIN, ImageTextBatch
-from medlit.checkpoint import TASK_PREFIX, unpack
-from medlit.errors import ConfigurationError, NonFiniteLossError
+from medlit.checkpoint import TASK_PREFIX, read_checkpoint, unpack
+from medlit.errors import ConfigurationError
 from medlit.losses import MaMAEmbeddings, MaMALoss
 from medlit.losses.local_alignment import captions_without_sentence
 from medlit.mama_checkpoint import mama_info, restore_mama
 from medlit.models.mama.model import MaMAModel
+from medlit.models.mama.sharding import average_whole_gradients, is_sharded, whole
 from medlit.models.mama.zero_shot import CaptionEncoder
 from medlit.models.timm_vit import zero_of
 from medlit.tasks.checks import (
@@ -27,7 +27,7 @@ from medlit.tasks.checks import (
     refuse_seen,
     restrictions_of_run,
 )
-from medlit.tasks.pair_checks import CaptionWatch, check_pairs, suspects, tokenizer_of
+from medlit.tasks.pair_checks import CaptionWatch, check_pairs, refuse_unjudged, suspects, tokenizer_of
 from medlit.tasks.pair_embeddings import embed_pairs, global_rows
 from medlit.tasks.pair_figures import (
     PairBatch,
@@ -37,17 +37,13 @@ from medlit.tasks.pair_figures import (
     zero_shot_figures,
 )
 from medlit.tasks.random_state import reseed
-from medlit.tasks.schedules import optimizers, step_plateaus_with_validation
+from medlit.tasks.schedules import optimizers, released_optimizer, step_plateaus_with_validation
+from medlit.tasks.sharding import deal_out, number_by_place
 
 ModelFactory = Callable[[int, int], MaMAModel]
 """Called as ``model(img_size=..., num_tokens=...)``."""
 
 Stage = Literal["val", "test"]
-
-
-def released_optimizer(parameters: Any) -> Optimizer:
-    """AdamW as Du et al. (IPMI 2025) train: learning rate 4e-5, beta 0.9 and 0.999, weight decay 0.1."""
-    return AdamW(parameters, lr=4e-5, betas=(0.9, 0.999), weight_decay=0.1)
 
 
 class MaMATask(LightningModule):
@@ -121,7 +117,7 @@ class MaMATask(LightningModule):
         self.class_names = class_names
         self.late_start, self.micro_batch_size = late_start, micro_batch_size
         self._make_optimizer, self._make_scheduler = optimizer or released_optimizer, scheduler
-        self._scheduler_interval: Literal["step", "epoch"] = scheduler_interval
+        self._scheduler_interval = scheduler_interval
         self.strict_loading = False  # a checkpoint has the trained part alone; on_load_checkpoint checks it strictly
         self.figures: dict[str, float] = {}
         self._watch = CaptionWatch()
@@ -141,9 +137,15 @@ class MaMATask(LightningModule):
 
     def forward(self, batch: ImageTextBatch, terms: Collection[str]) -> MaMAEmbeddings:
         """What the losses read of a batch, see `embed_pairs`; ``terms`` are the late losses that act."""
-        return embed_pairs(self.model, batch, terms, micro_batch_size=self.micro_batch_size)
+        # A sharded tower is gathered for each chunk, and in evaluation the last batches of processes differ in size.
+        chunk = None if is_sharded(self.model) and not self.training else self.micro_batch_size
+        return embed_pairs(self.model, batch, terms, micro_batch_size=chunk)
 
     # Training
+
+    def configure_model(self) -> None:
+        """Deal the weights out to processes, where the strategy asks for it."""
+        deal_out(self, self.model)
 
     def setup(self, stage: str) -> None:
         """Refuse data that cannot be learned from, before anything is computed."""
@@ -176,26 +178,26 @@ class MaMATask(LightningModule):
         if not bool(terms["total"].isfinite()):  # the loss is the same everywhere: so is the answer
             refuse_non_finite_loss(terms, suspects(batch["case_id"], embeddings), when=self._when)
         self._log_training(batch, terms, rows)
-        return cast(Tensor, terms["total"]) + zero_of(self.model.late_parameters())
+        total = cast(Tensor, terms["total"])  # FSDP2 waits for no gradient that no process has
+        return total if is_sharded(self.model) else total + zero_of(self.model.late_parameters())
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Take the gradients of zero away from what no loss reads at this step."""
         acting = self.loss.late_terms if self.is_late else ()
         for parameter in self.model.late_parameters({"view", "local"} - set(acting)):
             parameter.grad = None
+        average_whole_gradients(self.model)
 
     def _log_training(self, batch: ImageTextBatch, terms: dict[str, Tensor], rows: dict[str, Tensor]) -> None:
         figures = {"loss" if name == "total" else name: term.detach() for name, term in terms.items()}
         figures |= {"scale": self.model.scale.detach(), "local_scale": self.model.local_scale.detach()}
         figures |= retrieval_accuracy(rows["image"], rows["text"], rows["caption_id"])
         figures["duplicate_captions"] = duplicate_share(rows["caption_id"])
-        size = len(batch["case_id"])
-        means = {f"train/{name}": value for name, value in figures.items()}
+        means, size = {f"train/{name}": value for name, value in figures.items()}, len(batch["case_id"])
         self.log_dict(means, on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
         owner = (batch["sentence_positions"] >= 0).nonzero()[:, 0]
-        counts = {"cut_captions": float(batch["cut_captions"])}
-        counts["captions_without_sentence"] = float(captions_without_sentence(owner, size))
-        sums = {f"train/{name}": count for name, count in counts.items()}
+        sums = {"train/cut_captions": float(batch["cut_captions"])}
+        sums["train/captions_without_sentence"] = float(captions_without_sentence(owner, size))
         self.log_dict(sums, on_step=False, on_epoch=True, sync_dist=True, batch_size=size, reduce_fx="sum")
         self.log("loss", terms["total"].detach(), prog_bar=True, logger=False, batch_size=size)
 
@@ -209,7 +211,7 @@ class MaMATask(LightningModule):
     on_test_epoch_start = on_validation_epoch_start
 
     def validation_step(self, batch: ImageTextBatch, batch_idx: int) -> None:
-        """Keep what a batch is judged by; no process waits for another."""
+        """Keep what a batch is judged by; its losses are those of this process's batch alone."""
         embeddings = self(batch, self.loss.late_terms)
         terms: dict[str, Tensor] = {}
         if len(batch["case_id"]) > 1:
@@ -255,18 +257,12 @@ class MaMATask(LightningModule):
 
     def _evaluate(self, stage: Stage) -> None:
         """Log the figures of the whole set; every process logs the same."""
-        whole, self._batches = gather_pairs(self._batches), []
-        if whole is None or not whole.terms:
-            raise ConfigurationError(
-                f"no batch of the {stage} set has two pairs; set the data's batch_size to 2 or more"
-            )
-        if not torch.tensor(list(whole.terms.values())).isfinite().all():
-            values = ", ".join(f"{name} {value:g}" for name, value in whole.terms.items())
-            raise NonFiniteLossError(f"loss of the {stage} set is not finite at {self._when} ({values})")
-        counts = {"pairs_left_out": whole.left_out, "cut_captions": whole.cut}
-        self.figures = whole.terms | {name: float(count) for name, count in counts.items() if count}
+        pairs, self._batches = gather_pairs(self._batches), []
+        judged = refuse_unjudged(pairs, stage=stage, when=self._when)
+        counts = {"pairs_left_out": judged.left_out, "cut_captions": judged.cut}
+        self.figures = judged.terms | {name: float(count) for name, count in counts.items() if count}
         if self._classes is not None:
-            self.figures |= zero_shot_figures(whole, *self._classes, scale=float(self.model.scale))
+            self.figures |= zero_shot_figures(judged, *self._classes, scale=float(self.model.scale))
         # All processes hold the same value; sync_dist spares Lightning's warning that they may differ.
         for name, value in self.figures.items():
             self.log(f"{stage}/{name}", value, prog_bar=name == "loss", sync_dist=True, batch_size=1)
@@ -279,8 +275,9 @@ class MaMATask(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what is trained, and say what it belongs to."""
-        state = self.model.trained_state()
+        state = whole(self.model.trained_state())
         checkpoint["state_dict"] = {f"{TASK_PREFIX}{name}": tensor for name, tensor in state.items()}
+        number_by_place(self, checkpoint)
         data = getattr(self._trainer, "datamodule", None)
         checkpoint["medlit"] = mama_info(
             self.model,
@@ -295,7 +292,8 @@ class MaMATask(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Load what was trained, or refuse it."""
         source = str((self._trainer and self._trainer.ckpt_path) or "checkpoint")
-        state, info = unpack(checkpoint, source=source)
+        # What goes into a sharded model Lightning has taken out, and loaded without a look: it is read again.
+        state, info = read_checkpoint(source) if is_sharded(self.model) else unpack(checkpoint, source=source)
         tokenizer = tokenizer_of(getattr(self._trainer, "datamodule", None))
         restore_mama(self.model, state, info, source=source, tokenizer=tokenizer, folds=folds_of(self))
         refuse_seen(self, source=source)

@@ -7,8 +7,9 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from medlit.errors import ConfigurationError
+from medlit.errors import ConfigurationError, NonFiniteLossError
 from medlit.losses import MaMAEmbeddings
+from medlit.tasks.pair_figures import PairSet
 from medlit.tasks.results import gather_objects
 
 ALIKE = 8
@@ -74,6 +75,26 @@ def suspects(cases: Sequence[str], embeddings: MaMAEmbeddings) -> list[str]:
     finite = torch.stack([each.isfinite().all(dim=1) for each in rows if each is not None]).all(dim=0)
     found = [case for case, whole in zip(cases, finite.tolist(), strict=True) if not whole]
     return found if any(gather_objects(bool(found))) else list(cases)
+
+
+def refuse_unjudged(pairs: PairSet | None, *, stage: str, when: str) -> PairSet:
+    """The pairs of an evaluation, unless there is nothing to say of them.
+
+    Args:
+        pairs: Of all processes.
+        stage: Which set it is.
+        when: Epoch and step.
+
+    Raises:
+        ConfigurationError: If no two pairs were in a batch.
+        NonFiniteLossError: If a term of the loss is no number.
+    """
+    if pairs is None or not pairs.terms:
+        raise ConfigurationError(f"no batch of the {stage} set has two pairs; set the data's batch_size to 2 or more")
+    if not torch.tensor(list(pairs.terms.values())).isfinite().all():
+        values = ", ".join(f"{name} {value:g}" for name, value in pairs.terms.items())
+        raise NonFiniteLossError(f"loss of the {stage} set is not finite at {when} ({values})")
+    return pairs
 
 
 class CaptionWatch:

@@ -99,8 +99,8 @@ def retrieval_accuracy(image: Tensor, text: Tensor, caption_id: Tensor) -> dict[
 def gather_pairs(batches: Sequence[PairBatch]) -> PairSet | None:
     """A whole set on every process, each batch once, in the order of the table.
 
-    Process r of W evaluates the batches r, r + W, r + 2W, ... and some a second time, so that all have as many; they
-    are dealt back in turn, and of the same cases the first is kept. The means are taken in that order, so that the
+    Process r of W evaluates the batches r, r + W, r + 2W, ..., and perhaps one a second time, so that all have as many;
+    they are dealt back in turn, and of the same cases the first is kept. The means are taken in that order, so that the
     number of processes changes nothing.
 
     Args:

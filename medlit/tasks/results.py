@@ -144,8 +144,8 @@ def join(parts: Sequence[CaseResults]) -> CaseResults:
 def gather(batches: Sequence[CaseResults]) -> CaseResults | None:
     """The whole set on every process, each case once, in the order of the table.
 
-    Process r of W evaluates the cases r, r + W, r + 2W, ... and some a second time, so that all have as many; the rows
-    are dealt back in turn, and of each case the first is kept.
+    Process r of W evaluates the cases r, r + W, r + 2W, ..., and perhaps one a second time, so that all make as many
+    forward passes; the rows are dealt back in turn, and of each case the first is kept.
 
     Args:
         batches: What this process has evaluated, in order.

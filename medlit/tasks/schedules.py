@@ -1,13 +1,13 @@
 """Learning-rate schedules that torch lacks, and what Lightning has to know of a schedule."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerConfig, OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, ReduceLROnPlateau
 
 from medlit.errors import ConfigurationError
@@ -129,6 +129,11 @@ class WarmupCosineLR(LRScheduler):
             share = (1 + math.cos(math.pi * (step - self.warmup_steps) / (self.total_steps - self.warmup_steps))) / 2
         # Weighed so that both ends come out without rounding.
         return [share * lr + (1 - share) * self.min_lr for lr in self.base_lrs]
+
+
+def released_optimizer(parameters: Iterable[Tensor]) -> Optimizer:
+    """AdamW as Du et al. (IPMI 2025) train MaMA: learning rate 4e-5, beta 0.9 and 0.999, weight decay 0.1."""
+    return AdamW(parameters, lr=4e-5, betas=(0.9, 0.999), weight_decay=0.1)
 
 
 def optimizers(

@@ -84,7 +84,7 @@ class ZeroShotTask(OnePassTask, EvaluationTask):
         self._fingerprint = fingerprint(state)
         self.strict_loading = False  # a checkpoint of this task has no weights; on_load_checkpoint checks whose it is
         self._encoder = CaptionEncoder(self.model)
-        self._cut = 0
+        self._cut: dict[str, int] = {}
 
     def setup(self, stage: str) -> None:
         """Take from the data what figures need; refuse text that the model was not pretrained with, and seen cases."""
@@ -124,20 +124,23 @@ class ZeroShotTask(OnePassTask, EvaluationTask):
                     )
                 total = logits.new_zeros(len(mask), logits.shape[1]).index_add(0, owner, logits)
                 heads[head] = total / mask.sum(dim=1, keepdim=True)
-        self._cut += batch.get("cut_captions", 0)
+        self._cut.setdefault(batch["case_id"][0], batch.get("cut_captions", 0))
         return rows_of(batch, heads, gate=None, present=None)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the rows and counts of the epoch before."""
         super().on_validation_epoch_start()
-        self._cut = 0
+        self._cut = {}
 
     on_test_epoch_start = on_predict_epoch_start = on_validation_epoch_start
 
     def _evaluate(self, stage: Stage) -> None:
         """Log the figures of the whole set, and of how many cases captions were too long."""
         super()._evaluate(stage)
-        if cut := sum(gather_objects(self._cut)):
+        counts: dict[str, int] = {}
+        for share in gather_objects(self._cut):  # a batch that repeats another begins with the same case
+            counts = share | counts
+        if cut := sum(counts.values()):
             self._log(f"{stage}/", {"cut_captions": float(cut)})
 
     # Checkpoints

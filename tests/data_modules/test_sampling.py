@@ -70,30 +70,43 @@ def test_fewer_cases_than_a_global_batch_fill_one():
     assert len(list(TrainingSampler(range(3), batch_size=8, seed=0))) == 8
 
 
-@given(st.integers(1, 30), st.integers(1, 5))
-def test_evaluation_interleaves_every_case_and_repeats_only_at_the_end(cases, world_size):
-    shares = [list(EvaluationSampler(range(cases), world_size=world_size, rank=rank)) for rank in range(world_size)]
-    assert len({len(share) for share in shares}) == 1
-    order = [index for turn in zip(*shares, strict=True) for index, _ in turn]
-    assert order[:cases] == list(range(cases))
-    assert len(order) - cases < world_size
-
-
-@given(st.integers(1, 40), st.integers(1, 7), st.integers(1, 5))
-def test_whole_batches_dealt_out_are_those_of_one_process(cases, batch_size, world_size):
-    def batches(world_size, rank):
-        sampler = EvaluationSampler(range(cases), batch_size=batch_size, world_size=world_size, rank=rank)
+def evaluated(cases, batch_size, world_size, **settings):
+    """Batches of each process, by rank."""
+    shares = []
+    for rank in range(world_size):
+        sampler = EvaluationSampler(range(cases), batch_size=batch_size, world_size=world_size, rank=rank, **settings)
         requests = list(sampler)
         assert len(requests) == len(sampler)
         assert {seed for _, seed in requests} == {0}
         order = [index for index, _ in requests]
-        return [tuple(order[start : start + batch_size]) for start in range(0, len(order), batch_size)]
+        shares.append([tuple(order[start : start + batch_size]) for start in range(0, len(order), batch_size)])
+    return shares
 
-    alone = batches(1, 0)
+
+@given(st.integers(1, 40), st.integers(1, 7), st.integers(1, 5))
+def test_evaluation_takes_every_case_once_but_for_a_pass_that_a_process_would_lack(cases, batch_size, world_size):
+    shares = evaluated(cases, batch_size, world_size)
+    assert len({len(share) for share in shares}) == 1  # passes, of which none may have more
+    for rank, share in enumerate(shares):
+        own = list(range(rank, cases, world_size))
+        seen = [case for batch in share for case in batch]
+        lacks_a_pass = -(-len(own) // batch_size) < len(shares[0])
+        assert seen == ([*own, 0] if lacks_a_pass else own)
+        assert not lacks_a_pass or share[-1] == (0,)  # a batch of its own: no other is changed
+
+
+def test_with_enough_cases_for_equal_passes_none_comes_twice():
+    for world_size in (1, 2, 3):
+        seen = [case for share in evaluated(13, 5, world_size) for batch in share for case in batch]
+        assert sorted(seen) == list(range(13))
+
+
+@given(st.integers(1, 40), st.integers(1, 7), st.integers(1, 5))
+def test_whole_batches_dealt_out_are_those_of_one_process(cases, batch_size, world_size):
+    [alone] = evaluated(cases, batch_size, 1, whole_batches=True)
     assert [index for batch in alone for index in batch] == list(range(cases))
-    shares = [batches(world_size, rank) for rank in range(world_size)]
+    shares = evaluated(cases, batch_size, world_size, whole_batches=True)
     assert len({len(share) for share in shares}) == 1
     dealt = [batch for turn in zip(*shares, strict=True) for batch in turn]
-    assert dealt[: len(alone)] == alone
-    assert set(dealt) == set(alone)
+    assert dealt == alone + [alone[0]] * (len(dealt) - len(alone))
     assert len(dealt) - len(alone) < world_size

@@ -251,7 +251,8 @@ class EMBEDDataModule(MammographyDataModule):
             return super()._evaluation_loader(split)
         dataset = self.dataset(split)
         world = {"world_size": self._world_size, "rank": self._rank}
-        return self._loader(dataset, EvaluationSampler(dataset, batch_size=self.batch_size, **world))
+        sampler = EvaluationSampler(dataset, batch_size=self.batch_size, whole_batches=True, **world)
+        return self._loader(dataset, sampler)
 
     def plot(self, sample: ClassificationSample | ImageTextSample) -> "Figure":
         """All images of a sample; of pretraining, both views and the caption.

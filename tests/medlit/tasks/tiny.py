@@ -29,7 +29,8 @@ QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "e
 class TinyDataModule(LightningDataModule):
     """Cases whose class tints the images; an odd number, so that processes have to share unevenly.
 
-    ``lacking`` names the cases without a modality; ``units`` makes two cases a breast, two breasts an exam.
+    ``lacking`` names the cases without a modality; ``units`` makes two cases a breast, two breasts an exam;
+    ``balanced`` samples the classes evenly.
     """
 
     multi_label = False
@@ -45,8 +46,10 @@ class TinyDataModule(LightningDataModule):
         poisoned: bool = False,
         lacking: Mapping[str, Collection[int]] | None = None,
         units: bool = False,
+        balanced: bool = False,
     ) -> None:
         super().__init__()
+        self.balanced = balanced
         self.batch_size = batch_size
         self.class_weights = torch.tensor([1.0, 2.0, 0.5])
         self.samples = [sample(index, labelled=labelled) for index in range(cases)]
@@ -68,11 +71,12 @@ class TinyDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         world = {"world_size": self.trainer.world_size, "rank": self.trainer.global_rank}
-        return self._loader(TrainingSampler(self.samples, batch_size=self.batch_size, seed=0, **world))
+        groups = [int(each["label"]) for each in self.samples] if self.balanced else None
+        return self._loader(TrainingSampler(self.samples, batch_size=self.batch_size, seed=0, groups=groups, **world))
 
     def val_dataloader(self) -> DataLoader:
         world = {"world_size": self.trainer.world_size, "rank": self.trainer.global_rank}
-        return self._loader(EvaluationSampler(self.samples, **world))
+        return self._loader(EvaluationSampler(self.samples, batch_size=self.batch_size, **world))
 
     test_dataloader = predict_dataloader = val_dataloader
 

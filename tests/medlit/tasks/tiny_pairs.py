@@ -109,7 +109,8 @@ class TinyPairs(LightningDataModule):
         return self._loader(TrainingSampler(self.samples, batch_size=self.batch_size, seed=0, **self._world))
 
     def val_dataloader(self) -> DataLoader:
-        return self._loader(EvaluationSampler(self.samples, batch_size=self.batch_size, **self._world))
+        settings = {"batch_size": self.batch_size, "whole_batches": True, **self._world}
+        return self._loader(EvaluationSampler(self.samples, **settings))
 
     test_dataloader = predict_dataloader = val_dataloader
 
