@@ -122,9 +122,9 @@ def _backbone_weights(name: str, arguments: Mapping[str, Any] | None, *, network
     """Asks a model without memory where its weights are, as the encoder asks the one that it makes."""
     import torch
 
-    from medlit.models.foundations import FOUNDATIONS, architecture_of
+    from medlit.models.foundations import FOUNDATIONS, architecture_of, require_known
     from medlit.models.timm_vit import create_vit
-    from medlit.models.weights import download_weights, require_known
+    from medlit.models.weights import download_weights
 
     require_known(name)
     with torch.device("meta"):

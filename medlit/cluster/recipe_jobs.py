@@ -10,7 +10,8 @@ from medlit.cluster import slurm
 from medlit.cluster.script import Script
 from medlit.cluster.submission import read_submission, submit
 from medlit.recipes.ask import configurations
-from medlit.recipes.plan import Job, Key, make_room, next_command, state_of, write_record
+from medlit.recipes.going_on import make_room, next_command
+from medlit.recipes.plan import Job, Key, state_of, write_record
 
 
 @dataclass(frozen=True, kw_only=True)

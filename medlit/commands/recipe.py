@@ -141,7 +141,8 @@ def _print_plan(jobs: Mapping["Key", "Job"], *, rerun: bool) -> int:
 
     from medlit.recipes.ask import configurations
     from medlit.recipes.estimate import estimate
-    from medlit.recipes.plan import next_command, state_of, what_changed
+    from medlit.recipes.going_on import next_command
+    from medlit.recipes.plan import state_of, what_changed
 
     stages: dict[str, list[Job]] = {}
     for job in jobs.values():

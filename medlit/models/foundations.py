@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from medlit.errors import ConfigurationError
+
 Tensors = dict[str, Tensor]
 
 
@@ -254,3 +256,19 @@ def architecture_of(backbone: str, model_args: Mapping[str, Any] | None) -> tupl
     if foundation is None:
         return backbone, dict(model_args or {})
     return foundation.architecture, {**foundation.model_args, **(model_args or {})}
+
+
+def require_known(name: str) -> None:
+    """Refuse a backbone that neither timm nor medlit knows, with the nearest names.
+
+    Raises:
+        ConfigurationError: Naming up to three similar models.
+    """
+    import difflib
+
+    import timm
+
+    if name not in FOUNDATIONS and not timm.is_model(name):
+        near = difflib.get_close_matches(name, [*FOUNDATIONS, *timm.list_models(), *timm.list_pretrained()], n=3)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        raise ConfigurationError(f"backbone: neither timm nor medlit has a model {name!r}{hint}")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from medlit.errors import ConfigurationError
-from medlit.models.foundations import FOUNDATIONS, architecture_of
+from medlit.models.foundations import FOUNDATIONS, architecture_of, require_known
 from medlit.models.frugal_block import frugal_block, is_plain
 from medlit.models.lineage import Cut, inherit
 from medlit.models.mama.transfer import read_mama_run
@@ -27,7 +27,7 @@ from medlit.models.timm_vit import (
     without_rotation,
     zero_of,
 )
-from medlit.models.weights import download_weights, find_weights, load_foundation_weights, require_known, stated_info
+from medlit.models.weights import download_weights, find_weights, load_foundation_weights, stated_info
 
 Pooling = Literal["backbone", "mean_tokens"]
 """How an image becomes one vector; see :class:`VisionEncoder`."""

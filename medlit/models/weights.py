@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from medlit.errors import CheckpointMismatchError, ConfigurationError, WeightsNotFoundError
+from medlit.errors import CheckpointMismatchError, WeightsNotFoundError
 from medlit.models import hub
 from medlit.models.archives import refuse_bomb
-from medlit.models.foundations import FOUNDATIONS, Foundation
+from medlit.models.foundations import Foundation
 
 WEIGHT_FILES = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
 """Names under which the hub and its mirrors keep the weights of one model, in the order of preference."""
@@ -290,19 +290,3 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, *, metadata: dict[s
     mode = stat.S_IMODE(path.stat().st_mode)
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata=metadata)
     path.chmod(mode)
-
-
-def require_known(name: str) -> None:
-    """Refuse a backbone that neither timm nor medlit knows, with the nearest names.
-
-    Raises:
-        ConfigurationError: Naming up to three similar models.
-    """
-    import difflib
-
-    import timm
-
-    if name not in FOUNDATIONS and not timm.is_model(name):
-        near = difflib.get_close_matches(name, [*FOUNDATIONS, *timm.list_models(), *timm.list_pretrained()], n=3)
-        hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise ConfigurationError(f"backbone: neither timm nor medlit has a model {name!r}{hint}")

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import IO
 
 from medlit.errors import ConfigurationError
+from medlit.recipes.going_on import make_room, next_command
 from medlit.recipes.guard import SAFE_PATH
-from medlit.recipes.plan import Job, Key, make_room, next_command, state_of, write_record
+from medlit.recipes.plan import Job, Key, state_of, write_record
 
 LOCK = ".recipe.lock"
 SECONDS_BETWEEN_LOOKS = 0.1

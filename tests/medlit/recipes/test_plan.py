@@ -9,15 +9,8 @@ import torch
 import yaml
 
 from medlit.errors import ConfigurationError
-from medlit.recipes.plan import (
-    make_room,
-    next_command,
-    plan,
-    read_record,
-    state_of,
-    what_changed,
-    write_record,
-)
+from medlit.recipes.going_on import make_room, next_command
+from medlit.recipes.plan import plan, read_record, state_of, what_changed, write_record
 from medlit.recipes.recipe import read_recipe
 
 RECIPE = """
