@@ -27,7 +27,9 @@ PACKAGES = (
 
 NEVER = (
     *("medlit.cli", "medlit.commands", "medlit.lightning_cli", "medlit.recipes"),
-    *("lightning.pytorch.cli", "lightning.fabric.cli"),
+    # Not all of lightning.pytorch.cli: its ReduceLROnPlateau says which metric it watches, as torch's does not.
+    *(f"lightning.pytorch.cli.{name}" for name in ("LightningCLI", "LightningArgumentParser", "SaveConfigCallback")),
+    *("lightning.pytorch.cli.instantiate_class", "lightning.fabric.cli"),
     *("torch.hub", "torch.jit", "torch.multiprocessing", "torch.package", "torch.serialization", "torch.testing"),
     *("torch.utils.cpp_extension", "torch.utils.model_zoo", "torch._dynamo", "torch._inductor"),
     *("torch.distributed.elastic", "torch.distributed.launch", "torch.distributed.launcher"),
