@@ -304,7 +304,7 @@ def test_a_run_with_code_of_ones_own_keeps_no_permission(trap, tmp_path):
 def test_the_plateau_that_an_error_of_ours_recommends_may_be_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     scheduler = {"class_path": "lightning.pytorch.cli.ReduceLROnPlateau", "init_args": {"monitor": "val/map"}}
-    settings = {**VALID, "model": {**VALID["model"]}}
+    settings = {**VALID, "model": {**VALID["model"]}, "trainer": {"max_epochs": 1, "accelerator": "cpu"}}
     settings["model"]["init_args"] = {**VALID["model"]["init_args"], "scheduler": scheduler}
     with pytest.raises(DatasetNotFoundError, match="nowhere"):  # all before the data was accepted
         main(["fit", "--config", written(tmp_path, settings)])
