@@ -197,4 +197,4 @@ for axis, start in zip(axes, ("MaMA", "random"), strict=True):
     axis.set(yticks=range(len(mean)), yticklabels=[names[label] for label in mean["label"]])
 axes[0].set_ylabel("density by the table")
 figure.colorbar(image, ax=axes)
-figure
+plt.show()
