@@ -149,7 +149,7 @@ def compare(folder: Path, *, name: str = DEFAULT_SET) -> dict[str, dict[str, flo
         raise ConfigurationError(f"{source}: a case without a label; run the demo anew")
     labels = torch.from_numpy(truth.to_numpy().copy())
     labels = labels[:, 0] if truth.columns == ["label"] else labels
-    return {title: figures_of(torch.from_numpy(values), labels, source=source) for title, values in rows.items()}
+    return {title: figures_of(torch.tensor(values), labels, source=source) for title, values in rows.items()}
 
 
 def experiments_folder() -> Path:
