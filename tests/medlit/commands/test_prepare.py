@@ -24,8 +24,8 @@ from tests.medlit.command_line import SCRIPT, medlit
 IMAGES, EACH = 300, 10
 EXAMS = 72
 """Of the look-alike: four images each, some more."""
-# Root may open any file; without these two rights (capabilities 1 and 2, dropped by prctl 24) it may not. Ctrl-C is heard
-# also where the tests were started in the background, which a shell lets ignore it.
+# Root may open any file; without these two rights (capabilities 1 and 2, dropped by prctl 24) it may not. Ctrl-C is
+# heard also where the tests were started in the background, for a shell lets such programs ignore it.
 AS_ANYBODY = """
 import ctypes, os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
