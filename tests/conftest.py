@@ -31,3 +31,26 @@ def network_attempts():
     _ATTEMPTS.clear()
     yield _ATTEMPTS
     assert _ATTEMPTS == []
+
+
+MEETING_PLACE = {
+    name: os.environ.get(name)
+    for name in ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "LOCAL_RANK", "NODE_RANK")
+}
+"""How processes meet, before a test: torch leaves there where those of this one met, and that port stays taken."""
+
+
+@pytest.fixture(autouse=True)
+def meeting_place():
+    """Processes that a test starts do not look for those of an earlier one."""
+    _leave_meeting_place()
+    yield
+    _leave_meeting_place()
+
+
+def _leave_meeting_place():
+    for name, value in MEETING_PLACE.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
