@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from medlit.callbacks.files import write_whole
+from medlit.files import write_text
 from medlit.run_folder import FIGURES
 from medlit.tasks import EvaluationTask
 from medlit.tasks.figures import SetFigures
@@ -49,7 +49,7 @@ class FiguresWriter(Callback):
         record = figures_record(pl_module, pl_module.figures)
         record["synthetic"] = bool(getattr(getattr(trainer, "datamodule", None), "synthetic", False))
         text = json.dumps(_plain(record), indent=1, sort_keys=True, allow_nan=False) + "\n"
-        write_whole(Path(trainer.default_root_dir) / FIGURES, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text(Path(trainer.default_root_dir) / FIGURES, text)
 
 
 def figures_record(task: EvaluationTask, figures: SetFigures) -> dict[str, Any]:

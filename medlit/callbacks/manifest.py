@@ -14,9 +14,9 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from medlit.callbacks.checkpoint import select_from_step
-from medlit.callbacks.files import write_whole
 from medlit.checkpoint import foundation_fingerprint
 from medlit.credentials import hidden_text, hidden_words
+from medlit.files import write_text
 from medlit.preemption import Preempted
 from medlit.tasks import ClassificationTask, EvaluationTask, MaMATask
 from medlit.tasks.checks import restrictions_of_run
@@ -233,6 +233,4 @@ def read_manifest(run_folder: Path) -> dict[str, Any]:
 
 def write_manifest(trainer: Trainer, manifest: dict[str, Any]) -> None:
     """Write the manifest into the run folder, whole or not at all."""
-    text = json.dumps(manifest, indent=2) + "\n"
-    path = Path(trainer.default_root_dir) / "manifest.json"
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(Path(trainer.default_root_dir) / "manifest.json", json.dumps(manifest, indent=2) + "\n")

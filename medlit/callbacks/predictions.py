@@ -7,7 +7,7 @@ from typing import Any, Literal
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from medlit.callbacks.files import write_whole
+from medlit.files import write_text, write_whole
 from medlit.run_folder import SUBSETS
 from medlit.tasks import CaseResults, EvaluationTask
 from medlit.tasks.results import UNKNOWN_LABEL
@@ -49,7 +49,7 @@ class PredictionWriter(Callback):
         if subsets is None:
             table.unlink(missing_ok=True)
         else:
-            write_whole(table, lambda path: path.write_text(subsets.markdown(), encoding="utf-8"))
+            write_text(table, subsets.markdown())
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the rows of the prediction."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from medlit import run_folder
+from medlit import preemption, run_folder
 from medlit.cluster import slurm
 from medlit.cluster.progress import Progress, progress_of
 from medlit.cluster.slurm import QueuedJob
@@ -13,9 +13,8 @@ from medlit.cluster.submission import Submission, read_submission
 
 SILENT = 600
 """Seconds without a file written, after which a run that no job of SLURM's works on may be dead."""
-STOPPED = 75
-"""Exit code of a run that a signal stopped after it had saved; the script gave up requeueing it."""
-ENDS = {"TIMEOUT": "time limit", "OUT_OF_MEMORY": "out of memory", "NODE_FAIL": "node failed", "CANCELLED": "cancelled"}
+CANCELLED = "CANCELLED"
+ENDS = {"TIMEOUT": "time limit", "OUT_OF_MEMORY": "out of memory", "NODE_FAIL": "node failed", CANCELLED: "cancelled"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +60,8 @@ def look(folder: Path, queue: Mapping[str, QueuedJob] | None) -> Run:
     exit_code = known.exit_code if known else None
     if queued is not None and (exit_code is None or queued.state != "COMPLETING"):
         state = _state_in_queue(queued)
-    elif exit_code is not None:
-        state = _state_at_exit(exit_code)
+    elif known is not None and exit_code is not None:
+        state = _state_at_exit(known, exit_code, asks=queue is not None)
     elif known is not None and queue is not None and progress.status != "finished":
         state = _state_at_end(known)
     elif known is not None and not progress.status:
@@ -78,9 +77,13 @@ def look(folder: Path, queue: Mapping[str, QueuedJob] | None) -> Run:
     )
 
 
-def _state_at_exit(code: int) -> str:
-    """Of a job whose script came to its end."""
-    return {0: "finished", STOPPED: "pre-empted"}.get(code, f"failed (exit code {code})")
+def _state_at_exit(known: Submission, code: int, *, asks: bool) -> str:
+    """Of a job whose script came to its end; one that was cancelled may have seen its programs fail before."""
+    if code == 0:
+        return "finished"
+    if asks and slurm.end_of(known.job) == CANCELLED:
+        return ENDS[CANCELLED]
+    return "pre-empted" if code == preemption.EXIT_CODE else f"failed (exit code {code})"  # it gave up requeueing
 
 
 def _state_in_queue(job: QueuedJob) -> str:

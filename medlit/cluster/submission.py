@@ -10,6 +10,7 @@ from medlit import run_folder
 from medlit.cluster import slurm
 from medlit.cluster.script import Script
 from medlit.errors import ConfigurationError
+from medlit.files import write_text
 
 FORMAT = 1
 """Of the record."""
@@ -49,8 +50,8 @@ def submit(script: Script, config: str | None, *, options: Sequence[str] = ()) -
     for folder in folders_of(script):
         folder.mkdir(parents=True, exist_ok=True)  # SLURM writes the output there, and makes no folder
     if config is not None:
-        _write(script.folder / run_folder.SUBMITTED, config)
-    _write(script.path, str(script))
+        write_text(script.folder / run_folder.SUBMITTED, config)
+    write_text(script.path, str(script))
     return _sbatch(script.path, script.seeds, options)
 
 
@@ -160,7 +161,7 @@ def _sbatch(script: Path, seeds: Sequence[int], options: Sequence[str]) -> str:
             "submitted": datetime.now(UTC).isoformat(timespec="seconds"),
             "seed": seed,
         }
-        _write(folder / run_folder.SUBMISSION, json.dumps(record, indent=2) + "\n")
+        write_text(folder / run_folder.SUBMISSION, json.dumps(record, indent=2) + "\n")
     return job
 
 
@@ -181,10 +182,3 @@ def _number(job: str) -> int:
     """SLURM counts its jobs; of an array, the array's."""
     digits = job.partition("_")[0]
     return int(digits) if digits.isdecimal() else 0
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not there."""
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -129,7 +129,7 @@ def _write_foundation(state: Mapping[str, "Tensor"], path: Path, *, restrictions
     """The frozen weights alone, in timm's names."""
     import json
 
-    from medlit.callbacks.files import write_whole
+    from medlit.files import write_whole
     from medlit.models.weights import write_tensors
 
     terms = {"medlit": json.dumps({"restrictions": dict(restrictions)})} if restrictions else None
@@ -140,8 +140,8 @@ def _write_checkpoint(model: "AdaptedClassifier", path: Path) -> None:
     """The trained part as a training of medlit would have kept it."""
     import torch
 
-    from medlit.callbacks.files import write_whole
     from medlit.checkpoint import TASK_PREFIX, checkpoint_info, trainable_state
+    from medlit.files import write_whole
 
     content = {
         "state_dict": {f"{TASK_PREFIX}{name}": tensor for name, tensor in trainable_state(model).items()},
@@ -183,11 +183,11 @@ def _overlay(
 def _write_overlay(overlay: dict[str, Any], path: Path, *, source: str, kind: str) -> None:
     import yaml
 
-    from medlit.callbacks.files import write_whole
+    from medlit.files import write_text
 
     words = f"# Written by medlit convert {kind} from {source}: what an experiment has to be told to hold its model.\n"
     text = words + yaml.safe_dump(overlay, sort_keys=False, default_flow_style=None, width=120)
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(path, text)
 
 
 def _report(described: "ReleasedModel", checkpoint: Path, modalities: list[str], out: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from medlit import run_folder
 from medlit.credentials import hidden_settings
 from medlit.errors import ConfigurationError
+from medlit.files import write_text
 from medlit.recipes.recipe import Recipe, Stage
 from medlit.resume import is_trained
 
@@ -266,7 +267,4 @@ def write_record(job: Job, status: Literal["started", "finished"]) -> None:
         "fingerprint": job.fingerprint,
         "inputs": dict(job.inputs),
     }
-    job.folder.mkdir(parents=True, exist_ok=True)
-    temporary = job.folder / f".{RECORD}"
-    temporary.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
-    temporary.replace(job.folder / RECORD)  # whole or not there
+    write_text(job.folder / RECORD, json.dumps(record, indent=2, default=str) + "\n")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from medlit.callbacks import PredictionWriter
-from medlit.callbacks.files import write_whole
 from medlit.callbacks.predictions import prediction_columns
+from medlit.files import write_whole
 from medlit.tasks import CaseResults
 from tests.medlit.tasks.tiny import CLASSES, TinyDataModule, early_intervention, trainer, unimodal
 

@@ -19,3 +19,13 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all.
+
+    Args:
+        path: Where it goes; its folder is made.
+        text: In UTF-8.
+    """
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
