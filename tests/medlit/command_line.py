@@ -1,7 +1,12 @@
 """Runs the installed script, as a user would."""
 
+import atexit
+import functools
+import json
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 SCRIPT = Path(sys.executable).with_name("medlit")
@@ -14,6 +19,33 @@ def medlit(*words: object, cwd: Path | None = None) -> subprocess.CompletedProce
     return subprocess.run(
         [str(SCRIPT), *map(str, words)], cwd=cwd, capture_output=True, text=True, check=False, timeout=500
     )
+
+
+def warm(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The same, in a fork of a process in which Lightning is imported already; not for several processes (``ddp``)."""
+    server = _warm_server()
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        asked = {"words": [*map(str, words)], "cwd": str(cwd or Path.cwd()), "out": str(out), "err": str(err)}
+        server.stdin.write(json.dumps(asked) + "\n")
+        server.stdin.flush()
+        code = int(server.stdout.readline())
+        return subprocess.CompletedProcess(asked["words"], code, out.read_text(), err.read_text())
+
+
+@functools.cache
+def _warm_server() -> subprocess.Popen[str]:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-m", "tests.medlit.warm"]
+    server = subprocess.Popen(command, cwd=EXPERIMENTS.parent, env={**os.environ}, **pipes)
+
+    @atexit.register
+    def end() -> None:
+        server.stdin.close()
+        server.wait()
+        server.stdout.close()
+
+    return server
 
 
 def tiny(root: Path, run_dir: Path, *, experiment: str = "ei_derm7pt") -> list[object]:

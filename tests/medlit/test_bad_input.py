@@ -3,7 +3,7 @@
 import pytest
 
 from tests.data_modules.trees import COLUMNS, edit_meta, make_derm7pt, read_meta, write_indexes, write_meta
-from tests.medlit.command_line import medlit, tiny
+from tests.medlit.command_line import tiny, warm
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def fit(tmp_path):
     """Train on the data below a root for an epoch, and give what the script said."""
 
     def run(root, *options):
-        return medlit("fit", *tiny(root, tmp_path / "run"), "--trainer.max_epochs", 1, *options, cwd=tmp_path)
+        return warm("fit", *tiny(root, tmp_path / "run"), "--trainer.max_epochs", 1, *options, cwd=tmp_path)
 
     return run
 
@@ -114,7 +114,7 @@ def test_checkpoint_of_other_foundation_weights_and_run_in_the_way(fit, root, tm
     best = tmp_path / "run" / "checkpoints" / "best.ckpt"
     other = "{depth: 2, embed_dim: 32, num_heads: 2, weight_init: jax}"  # same shapes, other numbers
     options = [*tiny(root, tmp_path / "run"), "--model.model.model_args", other]
-    line = the_line(medlit("test", *options, "--ckpt_path", best, cwd=tmp_path))
+    line = the_line(warm("test", *options, "--ckpt_path", best, cwd=tmp_path))
     assert str(best) in line
     assert "other foundation weights" in line
     assert "vit_base_patch16_224" in line
@@ -124,7 +124,7 @@ def test_checkpoint_of_other_foundation_weights_and_run_in_the_way(fit, root, tm
 
 
 def test_no_checkpoint_to_test(root, tmp_path):
-    line = the_line(medlit("test", *tiny(root, tmp_path / "run"), cwd=tmp_path))
+    line = the_line(warm("test", *tiny(root, tmp_path / "run"), cwd=tmp_path))
     assert f"{tmp_path}/run/checkpoints/best.ckpt does not exist" in line
     assert "medlit fit" in line
 
@@ -140,6 +140,6 @@ def test_loss_that_is_no_number(fit, root):
 def test_data_check_says_whether_training_would_be_sound(root, tmp_path, row):
     if row is not None:
         edit_meta(root, row, diagnosis="sunburn")
-    done = medlit("data", "check", "derm7pt", "--root", root, cwd=tmp_path)
+    done = warm("data", "check", "derm7pt", "--root", root, cwd=tmp_path)
     assert done.returncode == (0 if row is None else 2)
     assert ("sunburn" in done.stdout) == (row is not None)

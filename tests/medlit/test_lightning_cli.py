@@ -10,7 +10,7 @@ import yaml
 from safetensors import safe_open
 
 from tests.data_modules.trees import make_derm7pt
-from tests.medlit.command_line import medlit, tiny
+from tests.medlit.command_line import tiny, warm
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +20,7 @@ def fitted(tmp_path_factory):
     """Folder of work, data and run after one epoch of training, and what the script said."""
     folder = tmp_path_factory.mktemp("fitted")
     root = make_derm7pt(folder / "derm7pt", cases=16)
-    done = medlit("fit", *tiny(root, folder / "run"), "--trainer.max_epochs", 1, cwd=folder)
+    done = warm("fit", *tiny(root, folder / "run"), "--trainer.max_epochs", 1, cwd=folder)
     return folder, done
 
 
@@ -54,7 +54,7 @@ def test_the_saved_configuration_tests_and_predicts_the_same(fitted):
     assert "num_classes" not in config["model"]["init_args"]
     first = pl.read_parquet(folder / "run" / "predictions_test.parquet")
     for verb, options in (("test", []), ("predict", ["--data.predict_split", "all"])):
-        done = medlit(verb, "--config", folder / "run" / "config.yaml", *options, cwd=folder)
+        done = warm(verb, "--config", folder / "run" / "config.yaml", *options, cwd=folder)
         assert (done.returncode, done.stderr) == (0, "")
         assert f"{verb}: {folder}/run/checkpoints/best.ckpt" in done.stdout
     assert pl.read_parquet(folder / "run" / "predictions_test.parquet").equals(first)
@@ -65,7 +65,7 @@ def test_training_goes_on_from_a_checkpoint_in_the_same_folder(fitted):
     folder, _ = fitted
     run = folder / "run"
     options = ["--ckpt_path", run / "checkpoints" / "last.ckpt", "--trainer.max_epochs", 2, "--test_after_fit", "false"]
-    done = medlit("fit", "--config", run / "config.yaml", *options, cwd=folder)
+    done = warm("fit", "--config", run / "config.yaml", *options, cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
     with (run / "logs" / "csv" / "fit_2" / "metrics.csv").open() as file:
         assert {row["epoch"] for row in csv.DictReader(file)} == {"1"}
@@ -73,13 +73,13 @@ def test_training_goes_on_from_a_checkpoint_in_the_same_folder(fitted):
 
 def test_export_writes_weights_and_what_they_belong_to(fitted):
     folder, _ = fitted
-    done = medlit("export", folder / "run" / "checkpoints" / "best.ckpt", "--out", folder / "weights", cwd=folder)
+    done = warm("export", folder / "run" / "checkpoints" / "best.ckpt", "--out", folder / "weights", cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
     about = json.loads((folder / "weights" / "weights.json").read_text())
     assert about["modalities"] == ["clinic", "derm"]
     with safe_open(folder / "weights" / "weights.safetensors", framework="numpy") as file:
         assert sum(file.get_tensor(name).size for name in file.keys()) == about["numbers"]  # noqa: SIM118
-    done = medlit("export", folder / "derm7pt" / "meta" / "meta.csv", "--out", folder / "none", cwd=folder)
+    done = warm("export", folder / "derm7pt" / "meta" / "meta.csv", "--out", folder / "none", cwd=folder)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "meta.csv" in done.stderr
@@ -90,7 +90,7 @@ def test_clinical_variables_come_from_the_data_and_a_checkpoint_knows_them(fitte
     folder, _ = fitted
     run, root = folder / "variables", folder / "derm7pt"
     options = ["--data.modalities", "[clinic, derm, variables]", "--data.modality_dropout", 0.3]
-    done = medlit("fit", *tiny(root, run), *options, "--trainer.max_epochs", 1, cwd=folder)
+    done = warm("fit", *tiny(root, run), *options, "--trainer.max_epochs", 1, cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
     checkpoint = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
     names = checkpoint["medlit"]["settings"]["variables"]
@@ -99,6 +99,6 @@ def test_clinical_variables_come_from_the_data_and_a_checkpoint_knows_them(fitte
     assert "gate_variables" in pl.read_parquet_schema(run / "predictions_test.parquet")
     assert "| clinic+variables |" in (run / "subsets_test.md").read_text()
     fewer = ["--data.variables", "{sex: [female, male]}"]
-    done = medlit("test", "--config", run / "config.yaml", *fewer, cwd=folder)
+    done = warm("test", "--config", run / "config.yaml", *fewer, cwd=folder)
     assert done.returncode == 2
     assert "trained with variables ['sex=female', 'sex=male', 'location=" in done.stderr

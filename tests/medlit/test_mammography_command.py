@@ -5,7 +5,7 @@ import json
 import polars as pl
 import pytest
 
-from tests.medlit.command_line import medlit, tiny
+from tests.medlit.command_line import medlit, tiny, warm
 
 
 @pytest.mark.slow
@@ -15,7 +15,7 @@ def test_a_set_is_drawn_prepared_and_learned(tmp_path):
     assert synth.returncode == 0, synth.stderr
     prepare = medlit("data", "prepare", "rsna_mammo", "--root", raw, "--out", prepared, "--workers", 1)
     assert prepare.returncode == 0, prepare.stderr
-    fit = medlit("fit", *tiny(prepared, run, experiment="unimodal_rsna_mammo"), "--trainer.max_epochs", 1)
+    fit = warm("fit", *tiny(prepared, run, experiment="unimodal_rsna_mammo"), "--trainer.max_epochs", 1)
     assert fit.returncode == 0, fit.stderr
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["synthetic"] is True
@@ -33,6 +33,6 @@ def test_a_set_is_drawn_prepared_and_learned(tmp_path):
     assert "cancer, at the threshold for 90 % specificity of the validation" in " ".join(fit.stdout.split())
     # the checkpoint alone says the same again: thresholds are not chosen anew
     before = (run / "figures_test.json").read_bytes()
-    test = medlit("test", "--config", run / "config.yaml")
+    test = warm("test", "--config", run / "config.yaml")
     assert test.returncode == 0, test.stderr
     assert (run / "figures_test.json").read_bytes() == before

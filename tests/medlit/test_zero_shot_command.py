@@ -9,7 +9,7 @@ import yaml
 
 from medlit.cli import main
 from tests.data_modules.mammography.prepared_trees import pristine
-from tests.medlit.command_line import EXPERIMENTS, medlit
+from tests.medlit.command_line import EXPERIMENTS, warm
 from tests.medlit.tasks.zero_shot_runs import IMAGE, SIZE, TEXT, TOWERS, rsna, save_mama
 
 
@@ -42,7 +42,7 @@ def small(tmp_path_factory):
 def test_the_shipped_experiment_leaves_a_run_that_tests_again(small, tmp_path):
     run = tmp_path / "run"
     configs = ["--config", EXPERIMENTS / "zero_shot_rsna_mammo.yaml", "--config", small / "small.yaml"]
-    fit = medlit("fit", *configs, "--model.init_args.checkpoint", small / "best.ckpt", "--run_dir", run)
+    fit = warm("fit", *configs, "--model.init_args.checkpoint", small / "best.ckpt", "--run_dir", run)
     assert fit.returncode == 0, fit.stderr
     assert "Warning" not in fit.stderr
     kept = torch.load(run / "checkpoints/best.ckpt", weights_only=True)["medlit"]
@@ -50,7 +50,7 @@ def test_the_shipped_experiment_leaves_a_run_that_tests_again(small, tmp_path):
     assert json.loads((run / "manifest.json").read_text())["restrictions"] == {"EMBED": "not to be shared"}
     first = pl.read_parquet(run / "predictions_test.parquet")
     assert {"prob_cancer", "class_captions_with_metadata_prob_cancer"} <= set(first.columns)
-    again = medlit("test", "--config", run / "config.yaml")
+    again = warm("test", "--config", run / "config.yaml")
     assert again.returncode == 0, again.stderr
     assert pl.read_parquet(run / "predictions_test.parquet").equals(first)
 

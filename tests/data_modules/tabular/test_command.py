@@ -6,7 +6,7 @@ import yaml
 
 from tests.data_modules.tabular.settings import documented
 from tests.data_modules.trees import edit_table, make_table, read_table, write_table
-from tests.medlit.command_line import EXPERIMENTS, TINY, medlit
+from tests.medlit.command_line import EXPERIMENTS, TINY, warm
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ def test_train_on_a_fold_and_test_elsewhere(tmp_path):
         "unit_columns": {"person": "patient"},
     }
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
-    done = medlit(
+    done = warm(
         *("fit", "--config", EXPERIMENTS / "ei_derm7pt.yaml", "--config", "own.yaml", "--config", TINY),
         *("--model.init_args.prior", "null", "--run_dir", "runs/own"),
         *("--trainer.max_epochs", 1, "--trainer.enable_progress_bar", "false"),
@@ -33,7 +33,7 @@ def test_train_on_a_fold_and_test_elsewhere(tmp_path):
     names = {"benign": "naevus", "malignant": "melanoma", "unsure": "unsure"}
     write_table(elsewhere, [row | {"dx": names[row["dx"]], "use": "test"} for row in read_table(elsewhere)])
     (tmp_path / "external.yaml").write_text(yaml.safe_dump(external))
-    done = medlit(
+    done = warm(
         *("test", "--config", "runs/own/config.yaml", "--config", "external.yaml"),
         *("--ckpt_path", "runs/own/checkpoints/best.ckpt", "--run_dir", "runs/own_external"),
         cwd=tmp_path,
