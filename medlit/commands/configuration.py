@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 import yaml
-from jsonargparse import ArgumentError, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning import LightningDataModule, LightningModule
 
 from medlit.config_errors import refused
@@ -58,8 +58,6 @@ class Configuration(MedlitCLI):
         Raises:
             ConfigurationError: If its settings cannot be.
         """
-        from jsonargparse import ArgumentParser
-
         parser = ArgumentParser(exit_on_error=False)
         parser.add_argument("--data", type=LightningDataModule)
         try:

@@ -140,9 +140,11 @@ def compare(folder: Path, *, name: str = DEFAULT_SET) -> dict[str, dict[str, flo
         if not table["case_id"].equals(fused["case_id"]):
             raise ConfigurationError(f"{path}: other cases than Early Intervention's; run the demo anew")
     columns = logit_columns(fused.columns)  # in the order of the classes
-    logits = [table.select(columns).to_numpy() for table in (*unimodal, fused)]
-    alone = {f"{modality} alone": values for modality, values in zip(MODALITIES[name], logits, strict=False)}
-    rows = {FUSED: logits[-1], mean_row(name): np.mean(logits[:-1], axis=0), **alone}
+    alone = {
+        f"{modality} alone": table.select(columns).to_numpy()
+        for modality, table in zip(MODALITIES[name], unimodal, strict=True)
+    }
+    rows = {FUSED: fused.select(columns).to_numpy(), mean_row(name): np.mean(list(alone.values()), axis=0), **alone}
     source = next(reversed(tables))
     truth = fused.select(label_columns(fused.columns))
     if truth.null_count().sum_horizontal().item():

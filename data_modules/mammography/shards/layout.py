@@ -24,6 +24,8 @@ MAX_DESCRIPTION_BYTES = 2**26
 
 State = Literal["unfinished", "finished"]
 
+AGAIN = "shard the set anew into another folder: medlit data shard"
+
 LITDATA: Mapping[str, Any] = {
     "chunk_size": None,
     "compression": None,
@@ -131,13 +133,22 @@ def read_layout(root: Path) -> Layout:
         PreparationUnfinishedError: If it says that the command did not come to its end.
     """
     path = root / DESCRIPTION
+    return parse_layout(_bytes_of(path, advice="check that it is the right file, and its permissions"), where=str(path))
+
+
+def _bytes_of(path: Path, *, advice: str) -> bytes:
+    """A file's content, unless it is larger than a description can be.
+
+    Raises:
+        UnreadableFileError: If it cannot be read.
+        TableError: If it is larger.
+    """
     try:
         if path.stat().st_size > MAX_DESCRIPTION_BYTES:
-            raise TableError(f"{path}: larger than {MAX_DESCRIPTION_BYTES:,} bytes; is this the right file?")
-        content = path.read_bytes()
+            raise TableError(f"{path}: larger than {MAX_DESCRIPTION_BYTES:,} bytes; {advice}")
+        return path.read_bytes()
     except OSError as error:
-        raise UnreadableFileError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    return parse_layout(content, where=str(path))
+        raise UnreadableFileError(f"{path}: cannot be read ({error.strerror}); {advice}") from error
 
 
 def parse_layout(content: bytes, *, where: str) -> Layout:
@@ -161,11 +172,10 @@ def parse_layout(content: bytes, *, where: str) -> Layout:
 
 
 def _layout(content: bytes, where: str) -> Layout:
-    again = "shard the set anew into another folder: medlit data shard"
     try:
         said = json.loads(content)
         if said["version"] != VERSION:
-            raise TableError(f"{where}: version {said['version']!r}, this medlit reads {VERSION}; {again}")
+            raise TableError(f"{where}: version {said['version']!r}, this medlit reads {VERSION}; {AGAIN}")
         layout = Layout(
             name=_of_type(said["set"], str),
             state="finished" if said["state"] == "finished" else "unfinished",
@@ -185,7 +195,7 @@ def _layout(content: bytes, where: str) -> Layout:
         raise
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise TableError(f"{where}: not as medlit data shard writes it ({reason}); {again}") from error
+        raise TableError(f"{where}: not as medlit data shard writes it ({reason}); {AGAIN}") from error
     return layout
 
 
@@ -205,15 +215,9 @@ def check_index(root: Path, layout: Layout) -> None:
         TableError: If it says anything else.
     """
     path = root / INDEX
-    again = "shard the set anew into another folder: medlit data shard"
-    try:
-        if path.stat().st_size > MAX_DESCRIPTION_BYTES:
-            raise TableError(f"{path}: larger than {MAX_DESCRIPTION_BYTES:,} bytes; {again}")
-        content = path.read_bytes()
-    except OSError as error:
-        raise UnreadableFileError(f"{path}: cannot be read ({error.strerror}); {again}") from error
+    content = _bytes_of(path, advice=AGAIN)
     if content != layout.index_text().encode():
-        raise TableError(f"{path}: not as medlit data shard writes it{_difference(content)}; {again}")
+        raise TableError(f"{path}: not as medlit data shard writes it{_difference(content)}; {AGAIN}")
 
 
 def _difference(content: bytes) -> str:
