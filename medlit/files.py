@@ -1,6 +1,6 @@
 """Files that are whole or not there."""
 
-import os
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         write: Writes to the path it is given.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # nobody else's, on this machine or another
     try:
         write(temporary)
         temporary.replace(path)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from medlit.errors import ConfigurationError
+from medlit.files import write_text, write_whole
 from medlit.models.weights import write_tensors
 
 FORMAT_VERSION = 1
@@ -128,7 +128,7 @@ class FeatureCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not (self.folder / SETTINGS).exists():
-                _move_into(self.folder / SETTINGS, lambda path: path.write_text(self._text, encoding="utf-8"))
+                write_text(self.folder / SETTINGS, self._text)
             self._seen.add(write_shard(self.folder, ids, self.of(ids), key=self.key).name)
         except OSError as error:
             raise ConfigurationError(
@@ -155,7 +155,7 @@ def write_shard(folder: Path, case_ids: Sequence[str], features: Tensor, *, key:
     path = folder / SHARDS.replace("*", digest[:32])
     metadata = {"key": key, "cases": cases, "sha256": digest}
     try:
-        _move_into(path, lambda temporary: write_tensors({"features": features}, temporary, metadata=metadata))
+        write_whole(path, lambda temporary: write_tensors({"features": features}, temporary, metadata=metadata))
     except SafetensorError as error:
         raise OSError(str(error)) from error
     return path
@@ -198,13 +198,3 @@ def _digest(key: str, cases: str, features: Tensor) -> str:
     digest = hashlib.sha256(f"{key}\n{cases}\n{tuple(features.shape)}\n".encode())
     digest.update(features.contiguous().numpy().data)
     return digest.hexdigest()
-
-
-def _move_into(path: Path, write: Any) -> None:
-    """Write beside a path and move there; the name beside it is nobody else's, on this machine or another."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

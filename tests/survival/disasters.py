@@ -14,27 +14,13 @@ import time
 from pathlib import Path
 
 import psutil
-from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from tests.survival.kills import kill_after
+from tests.survival.kills import at_step, kill_after
 from tests.survival.runs import WITHIN, ending, fit, same, words_of
 
 AT = 12
 """The step after which it happens: within the second epoch, behind the checkpoint of its first."""
 TWO_DAYS = 2 * 24 * 3600
-
-
-def at_step(happen):
-    """Let something happen, once, when the optimizer has made the steps."""
-    made = 0
-
-    def count(optimizer, args, kwargs):
-        nonlocal made
-        made += 1
-        if made == AT:
-            happen()
-
-    register_optimizer_step_post_hook(count)
 
 
 def kill_a_worker():
@@ -90,16 +76,16 @@ def main():
         tell(
             "data gone",
             folder / "data_gone",
-            before=lambda: at_step(lambda: root.rename(gone)),
+            before=lambda: at_step(AT, lambda: root.rename(gone)),
             between=lambda: gone.rename(root),
         )
         tell(
             "worker killed",
             folder / "worker_killed",
             *("--data.init_args.num_workers", "1"),
-            before=lambda: at_step(kill_a_worker),
+            before=lambda: at_step(AT, kill_a_worker),
         )
-        tell("clock set back", folder / "clock", before=lambda: at_step(set_clock_back))
+        tell("clock set back", folder / "clock", before=lambda: at_step(AT, set_clock_back))
         future = folder / "future"
         tell(
             "files of the future",

@@ -15,17 +15,22 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from tests.survival.runs import STEPS, WITHIN, ending, fit, same, words_of
 
 
-def kill_after(step):
-    """Let this process be killed, as by ``kill -9``, when the optimizer has made so many steps from now on."""
+def at_step(step, happen):
+    """Let something happen in this process, once, when the optimizer has made so many steps from now on."""
     made = 0
 
     def count(optimizer, args, kwargs):
         nonlocal made
         made += 1
         if made == step:
-            os.kill(os.getpid(), signal.SIGKILL)
+            happen()
 
     register_optimizer_step_post_hook(count)
+
+
+def kill_after(step):
+    """Let this process be killed, as by ``kill -9``."""
+    at_step(step, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
 def killed_and_resumed(kind, root, folder, step, expected):
