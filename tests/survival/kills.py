@@ -55,12 +55,14 @@ def killed_and_resumed(kind, root, folder, step, expected):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=["ei", "mama"])
-    parser.add_argument("root", type=Path)
+    parser.add_argument("root")
     parser.add_argument("--steps", type=int, nargs="*", default=range(1, STEPS + 1))
+    parser.add_argument("--unbroken", metavar="ROOT", help="the same data otherwise, for the run that is compared with")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        code = fit(words_of(options.kind, options.root, folder / "whole"), folder / "whole.txt")
+        words = words_of(options.kind, options.unbroken or options.root, folder / "whole")
+        code = fit(words, folder / "whole.txt")
         if code != 0:
             raise SystemExit((folder / "whole.txt").read_text())
         expected = ending(folder / "whole")

@@ -62,7 +62,7 @@ def words_of(kind, root, run_dir):
         root: Of the data.
         run_dir: Of the run; the overlay lies beside it.
     """
-    path = Path(root).parent / f"{kind}_overlay.yaml"
+    path = Path(run_dir).parent / f"{kind}_overlay.yaml"
     path.write_text(yaml.safe_dump(overlay(kind)))
     experiment, small = {"ei": ("ei_derm7pt", "tiny"), "mama": ("mama_embed", "mama_tiny")}[kind]
     configs = [EXPERIMENTS / f"{experiment}.yaml", EXPERIMENTS / "overlays" / f"{small}.yaml", path]

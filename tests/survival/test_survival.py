@@ -17,6 +17,7 @@ import pytest
 
 from data_modules.synthetic.derm7pt import write
 from tests.data_modules.mammography.prepared_trees import pristine
+from tests.data_modules.mammography.shards.trees import BUCKET, copy_of_shards, object_store, shard_files
 from tests.survival.faults import AT_STEP, FAULTS
 from tests.survival.runs import INTERVAL, STEPS
 
@@ -53,6 +54,16 @@ def test_a_run_killed_after_a_step_ends_as_the_unbroken_one(data):
         assert row["killed"] == -9, (DRAW, row)
         assert row["same"], (DRAW, row)
         assert 0 <= row["redone"] <= INTERVAL, (DRAW, row)
+
+
+def test_a_run_on_shards_of_an_object_store_ends_as_the_unbroken_one_on_single_files(tmp_path, monkeypatch):
+    copy_of_shards("embed", tmp_path / BUCKET / "embed")
+    step = random.Random(DRAW).randint(1, STEPS)
+    with object_store(tmp_path / BUCKET, monkeypatch, tmp_path / "cache") as store:
+        [row] = rows("kills", "mama", f"s3://{BUCKET}/embed", "--unbroken", pristine("embed"), "--steps", step)
+    assert (row["killed"], row["resumed"], row["same"]) == (-9, 0, True), (DRAW, row)
+    fetched = [path for method, path, _ in store.asked if method == "GET" and "shard-" in path]
+    assert len(fetched) == len(set(fetched)) == len(shard_files(tmp_path / BUCKET / "embed"))
 
 
 def test_a_checkpoint_whose_writing_was_stopped_leaves_a_sound_one(data):
