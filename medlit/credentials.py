@@ -76,3 +76,12 @@ def hidden_settings(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [hidden_settings(below) for below in value]
     return hidden_text(value) if isinstance(value, str) else value
+
+
+def has_secrets(settings: Any) -> bool:
+    """Whether `hidden_settings` would hide anything.
+
+    Args:
+        settings: A mapping, a list, or one value, in plain types.
+    """
+    return bool(hidden_settings(settings) != settings)

@@ -21,11 +21,19 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
     """Write a text file, whole or not at all.
 
     Args:
         path: Where it goes; its folder is made.
         text: In UTF-8.
+        private: For its owner alone, whatever the umask.
     """
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+    def write(temporary: Path) -> None:
+        """Nobody else reads it at any moment."""
+        if private:
+            temporary.touch(mode=0o600)
+        temporary.write_text(text, encoding="utf-8")
+
+    write_whole(path, write)

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import yaml
+
 from medlit import run_folder
 from medlit.cluster import slurm
 from medlit.cluster.script import Script
+from medlit.credentials import has_secrets
 from medlit.errors import ConfigurationError
 from medlit.files import write_text
 
@@ -36,6 +39,8 @@ class Submission:
 def submit(script: Script, config: str | None, *, options: Sequence[str] = ()) -> str:
     """Write script and configuration into the run folder, and submit them.
 
+    The job needs the configuration as it was given, so one with secrets in it is for its owner alone.
+
     Args:
         script: Of the job.
         config: YAML that it trains by; None: it does not train.
@@ -50,7 +55,8 @@ def submit(script: Script, config: str | None, *, options: Sequence[str] = ()) -
     for folder in folders_of(script):
         folder.mkdir(parents=True, exist_ok=True)  # SLURM writes the output there, and makes no folder
     if config is not None:
-        write_text(script.folder / run_folder.SUBMITTED, config)
+        private = has_secrets(yaml.safe_load(config))
+        write_text(script.folder / run_folder.SUBMITTED, config, private=private)
     write_text(script.path, str(script))
     return _sbatch(script.path, script.seeds, options)
 

@@ -3,14 +3,19 @@
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 
 import pytest
+import yaml
 
 from medlit.cli import main
+from medlit.cluster import submission
+from medlit.cluster.slurm import SlurmError
 from medlit.commands import submit
 from medlit.errors import ConfigurationError
+from tests.medlit.cluster.test_script import script
 from tests.medlit.command_line import EXPERIMENTS, SCRIPT, TINY
 
 CONFIG = ("--config", str(EXPERIMENTS / "ei_derm7pt.yaml"))
@@ -121,6 +126,20 @@ def test_without_slurm_one_line_says_so(tmp_path):
     assert re.fullmatch(
         r"medlit: error: .*: this machine has no squeue; use a login node of the cluster\n", done.stderr
     )
+
+
+@pytest.mark.parametrize(("logger", "mode"), [({"api_key": "abc"}, 0o600), ({"name": "abc"}, 0o640)])
+def test_secrets_of_a_configuration_are_for_its_owner_alone(logger, mode, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")  # no sbatch: what was written stays, to be looked at
+    config = yaml.safe_dump({"trainer": {"logger": {"class_path": "CometLogger", "init_args": logger}}})
+    before = os.umask(0o027)
+    try:
+        with pytest.raises(SlurmError):
+            submission.submit(script(folder=tmp_path), config)
+    finally:
+        os.umask(before)
+    written = tmp_path / "submit.yaml"
+    assert (stat.S_IMODE(written.stat().st_mode), written.read_text()) == (mode, config)
 
 
 @pytest.mark.parametrize("words", [["submit", *CONFIG, "--time", "30", "--dry-run"], ["status", "."]])
