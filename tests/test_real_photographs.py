@@ -3,8 +3,6 @@
 import csv
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -13,6 +11,7 @@ import polars as pl
 import pytest
 
 from tests.data_modules.trees import write_indexes, write_meta
+from tests.medlit.command_line import warm
 
 REAL = os.environ.get("MEDLIT_REAL_FILES")
 DIAGNOSIS = {"nevus": "clark nevus", "melanoma": "melanoma (in situ)"}
@@ -80,9 +79,7 @@ def make_tree(root: Path) -> Path:
 
 
 def medlit(verb, folder, *options):
-    script = Path(sys.executable).with_name("medlit")
-    command = [script, verb, "--config", "real.yaml", "--data.init_args.root", "tree", *options]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = warm(verb, "--config", "real.yaml", "--data.init_args.root", "tree", *options, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -22,15 +22,29 @@ def medlit(*words: object, cwd: Path | None = None) -> subprocess.CompletedProce
 
 
 def warm(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """The same, in a fork of a process in which Lightning is imported already; not for several processes (``ddp``)."""
+    """The same, in a fork of a process in which Lightning is imported already."""
+    return warm_module("medlit.cli", SCRIPT, *words, cwd=cwd)
+
+
+def warm_module(module: str, *words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Call a module's ``main`` there; the words are its ``sys.argv``, the script's name first."""
     server = _warm_server()
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        asked = {"words": [*map(str, words)], "cwd": str(cwd or Path.cwd()), "out": str(out), "err": str(err)}
+        asked = {"module": module, "words": [*map(str, words)], "cwd": str(cwd or Path.cwd())}
+        asked |= {"environment": {**os.environ}, "out": str(out), "err": str(err)}
         server.stdin.write(json.dumps(asked) + "\n")
         server.stdin.flush()
         code = int(server.stdout.readline())
         return subprocess.CompletedProcess(asked["words"], code, out.read_text(), err.read_text())
+
+
+def warm_run(words: list[str]) -> int:
+    """In the place of `medlit.commands.demo.run_medlit`: the same command in a fork, what it printed where it fails."""
+    done = warm(*words)
+    if done.returncode:
+        print(done.stdout, done.stderr)
+    return done.returncode
 
 
 @functools.cache

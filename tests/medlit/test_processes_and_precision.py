@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from tests.data_modules.trees import make_derm7pt
-from tests.medlit.command_line import medlit, tiny
+from tests.medlit.command_line import tiny, warm
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ def run(folder, name, *options):
         ("test", []),
         ("predict", ["--data.predict_split", "all"]),
     ):
-        done = medlit(verb, *shared, *own, cwd=folder)
+        done = warm(verb, *shared, *own, cwd=folder)
         assert done.returncode == 0, done.stdout + done.stderr
     return folder / name
 

@@ -117,13 +117,23 @@ def stopped_at_each(trainer, path, results, *, share, draw):
         row = {"operation": counted.names[number], "number": number, "of": len(counted.names), "fault": fault}
         row |= {"code": code, "chosen": found.checkpoint.name, "sha256": digest(found.checkpoint), "complete": complete}
         row |= {"damaged": [damaged.name for damaged in found.damaged]}
-        row["step"] = torch.load(found.checkpoint, weights_only=True)["global_step"]
+        row["step"] = step_of(found.checkpoint, row["sha256"])
         kept = results.parent / row["sha256"]
         if not kept.exists():
             shutil.copytree(folder, kept)
         with results.open("a") as file:
             file.write(json.dumps(row) + "\n")
     os._exit(0)
+
+
+STEPS_KNOWN = {}
+
+
+def step_of(path, digest):
+    """The step of a checkpoint; read once of each content."""
+    if digest not in STEPS_KNOWN:
+        STEPS_KNOWN[digest] = torch.load(path, weights_only=True)["global_step"]
+    return STEPS_KNOWN[digest]
 
 
 def digest(path):

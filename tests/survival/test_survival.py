@@ -10,7 +10,6 @@ import random
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ import pytest
 from data_modules.synthetic.derm7pt import write
 from tests.data_modules.mammography.prepared_trees import pristine
 from tests.data_modules.mammography.shards.trees import BUCKET, copy_of_shards, object_store, shard_files
+from tests.medlit.command_line import warm_module
 from tests.survival.faults import AT_STEP, FAULTS
 from tests.survival.runs import INTERVAL, STEPS
 
@@ -40,8 +40,7 @@ def data(request, tmp_path_factory):
 
 def rows(script, *words):
     """What a script of this folder prints."""
-    command = [sys.executable, "-m", f"tests.survival.{script}", *map(str, words)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=580)
+    done = warm_module(f"tests.survival.{script}", script, *words, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 

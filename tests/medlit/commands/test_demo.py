@@ -10,6 +10,7 @@ from data_modules.errors import DataSettingsError
 from data_modules.synthetic import derm7pt
 from data_modules.synthetic.tree import MARKER
 from medlit.commands import demo
+from tests.medlit.command_line import warm_run
 
 CASES = 240
 
@@ -27,6 +28,14 @@ def leave_an_earlier_demo(path):
 
 OTHERS = {"mmc_amd": (160, 40), "mrnet": (160, 16)}
 """Cases and epochs of the smaller demos of other sets; of MRNet a case has twelve images."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forked_commands():
+    """Each training is a command in a process of its own, as ever, but for the imports."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "run_medlit", warm_run)
+        yield
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from medlit.commands import demo, demo_embed
+from tests.medlit.command_line import warm_run
 
 
 def write_figures(step, **figures):
@@ -55,8 +56,8 @@ def test_the_table_has_chance_first_and_a_row_per_model_and_method(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # eight commands, each of which imports everything anew, on a busy machine
-def test_runs_from_end_to_end(tmp_path, capsys):
+def test_runs_from_end_to_end(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(demo_embed, "run_medlit", warm_run)
     words = ["--set", "embed", "--dir", str(tmp_path / "demo"), "--cases", "40", "--epochs", "1"]
     assert demo.main(words) == 0
     table = (tmp_path / "demo" / demo.RESULTS).read_text()
