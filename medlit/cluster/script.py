@@ -106,7 +106,7 @@ class Script:
             ]
         if self.stage:
             lines.append("local_disk=${SLURM_TMPDIR:-${TMPDIR:-/tmp}}/medlit-$SLURM_JOB_ID")
-            lines.append("# A node that is done, or has failed, does not end the others, whatever the cluster's defaults.")
+            lines.append("# A node that is done, or failed, does not end the others, whatever the cluster's defaults.")
             lines.append("once_per_node=(srun --export=ALL --kill-on-bad-exit=0 --wait=0)")
             lines.append('once_per_node+=(--ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1)')
         lines.append(f"medlit=({self._program()})")

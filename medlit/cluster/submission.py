@@ -1,7 +1,8 @@
 """Run folders of batch jobs: what was submitted, what became of it, and submitting again."""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,7 +108,11 @@ def _to_resume(folder: Path, options: Sequence[str]) -> tuple[Path, list[int], l
     script, runs = _found(folder)
     queue = slurm.queue()
     for path, known in runs.items():
-        _refuse_alive(path, known, queue)
+        if known.job in queue:
+            state = queue[known.job].state
+            raise ConfigurationError(
+                f"{path}: its job {known.job} is {state}; wait for it, or end it: scancel {known.job}"
+            )
     left = [known for known in runs.values() if known.exit_code != 0]
     if not left:
         raise ConfigurationError(f"{folder}: its training has ended well; there is nothing to go on with")
@@ -116,28 +121,69 @@ def _to_resume(folder: Path, options: Sequence[str]) -> tuple[Path, list[int], l
     return script, seeds, [*options, *array]
 
 
-def refuse_run(folder: Path) -> None:
-    """Refuse to submit a new training into a folder where there is one.
+def refuse_runs(script: Script) -> None:
+    """Refuse to submit a new training where there is one, or where a job reads script and configuration of its own.
 
     One that failed before its first checkpoint is not in the way.
 
     Raises:
-        ConfigurationError: If there is a run, or a job that waits or works.
+        ConfigurationError: If there is a run, or a job that waits or works, or an array beside a single run.
     """
-    known = read_submission(folder)
-    if known is not None:
-        _refuse_alive(folder, known, slurm.queue())
-    if any((folder / trace).exists() for trace in run_folder.TRACES) and run_folder.is_kept(folder):
-        goes_on = f"medlit submit --resume {folder}" if known else "medlit fit --resume true"
-        raise ConfigurationError(f"{folder} already holds a run; go on with {goes_on}, or choose another --run_dir")
+    sharing = _sharing(script.folder)
+    for path, run in sharing.items():
+        if (run.seed is None) == bool(script.seeds):
+            kinds = ("an array", "a single run") if script.seeds else ("a single run", "an array")
+            raise ConfigurationError(f"{path} is of {kinds[1]}: {kinds[0]} needs a folder of its own, see --run_dir")
+    own = {path: read_submission(path) for path in folders_of(script)}
+    known = sharing | {path: run for path, run in own.items() if run is not None}
+    queue = slurm.queue() if known else {}
+    config = script.folder / run_folder.SUBMITTED
+    for path, run in known.items():
+        if run.job in queue:
+            raise ConfigurationError(
+                f"{path}: its job {run.job} is {queue[run.job].state}, and reads {config}; "
+                f"wait for it, end it (scancel {run.job}), or choose another --run_dir"
+            )
+    for path in own:
+        if _holds_run(path):
+            goes_on = f"medlit submit --resume {path}" if path in known else "medlit fit --resume true"
+            raise ConfigurationError(f"{path} already holds a run; go on with {goes_on}, or choose another --run_dir")
 
 
-def _refuse_alive(folder: Path, known: Submission, queue: Mapping[str, slurm.QueuedJob]) -> None:
-    if known.job in queue:
-        state = queue[known.job].state
-        raise ConfigurationError(
-            f"{folder}: its job {known.job} is {state}; wait for it, or end it: scancel {known.job}"
-        )
+def refuse_to_replace(script: Script, config: str) -> None:
+    """Refuse to replace the script or the configuration by which other seeds of the folder were trained.
+
+    Args:
+        script: That is to be submitted; its seeds are its own matter.
+        config: YAML that it trains by.
+
+    Raises:
+        ConfigurationError: If either is another.
+    """
+    texts = {script.path: str(script), script.folder / run_folder.SUBMITTED: config}
+    replaced = [
+        path
+        for path, text in texts.items()
+        if path.is_file() and _but_for_seeds(path.read_text(encoding="utf-8")) != _but_for_seeds(text)
+    ]
+    others = [path for path in _sharing(script.folder) if path not in folders_of(script) and _holds_run(path)]
+    if replaced and others:
+        raise ConfigurationError(f"{others[0]} was trained by another {replaced[0]}; choose another --run_dir")
+
+
+def _sharing(folder: Path) -> dict[Path, Submission]:
+    """Runs whose script and configuration lie in a folder: its own, or those of an array's seeds."""
+    known = {path: read_submission(path) for path in (folder, *sorted(folder.glob("seed_*")))}
+    return {path: run for path, run in known.items() if run is not None and (run.seed is None) == (path == folder)}
+
+
+def _holds_run(folder: Path) -> bool:
+    """Whether there is a run that is worth keeping."""
+    return any((folder / trace).exists() for trace in run_folder.TRACES) and run_folder.is_kept(folder)
+
+
+def _but_for_seeds(text: str) -> str:
+    return re.sub(r"^#SBATCH --array=.*\n", "", text, flags=re.MULTILINE)
 
 
 def _found(folder: Path) -> tuple[Path, dict[Path, Submission]]:

@@ -85,11 +85,11 @@ def _train(asked: argparse.Namespace) -> int:
     from medlit.cluster import submission
     from medlit.recipes.ask import configurations
 
-    for folder in submission.folders_of(script):
-        submission.refuse_run(folder)
+    submission.refuse_runs(script)
     print("reading the configuration as medlit fit will", flush=True)
     quiet = ("--trainer.enable_progress_bar", "false")  # in a file; what the configuration says goes before it
     config = configurations({"": [*quiet, *words, "--run_dir", str(script.folder)]})[""]
+    submission.refuse_to_replace(script, config)
     job = submission.submit(script, config)
     print(f"{script.path}: submitted as job {job}; how it goes: medlit status {script.folder}")
     return OK
