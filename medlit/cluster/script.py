@@ -231,6 +231,16 @@ srun --export=ALL --kill-on-bad-exit=0 --wait=300 "${medlit[@]}" fit "${options[
 finish $?"""
 
 
+def signal_seconds_of(text: str) -> int | None:
+    """How long before its limit a script, which a person may have edited, is sent its signal; None: it asks for none.
+
+    Args:
+        text: Of the script.
+    """
+    asked = re.findall(r"^#SBATCH\s+--signal[=\s]\W?(?:\w+:)?\w+(?:@(\d+))?", text, flags=re.MULTILINE)
+    return int(asked[-1] or 60) if asked else None  # sbatch's own default
+
+
 def program() -> tuple[str, ...]:
     """How the medlit that is running is started."""
     script = Path(sys.executable).with_name("medlit")

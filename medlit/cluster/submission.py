@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +11,9 @@ import yaml
 
 from medlit import run_folder
 from medlit.cluster import slurm
-from medlit.cluster.script import Script
-from medlit.credentials import has_secrets
+from medlit.cluster.resources import refuse_short
+from medlit.cluster.script import Script, signal_seconds_of
+from medlit.credentials import has_secrets, hidden_words
 from medlit.errors import ConfigurationError
 from medlit.files import write_text
 
@@ -40,7 +41,7 @@ class Submission:
 def submit(script: Script, config: str | None, *, options: Sequence[str] = ()) -> str:
     """Write script and configuration into the run folder, and submit them.
 
-    The job needs the configuration as it was given, so one with secrets in it is for its owner alone.
+    The job needs configuration and words as they were given, so those with secrets in them are for their owner alone.
 
     Args:
         script: Of the job.
@@ -58,7 +59,7 @@ def submit(script: Script, config: str | None, *, options: Sequence[str] = ()) -
     if config is not None:
         private = has_secrets(yaml.safe_load(config))
         write_text(script.folder / run_folder.SUBMITTED, config, private=private)
-    write_text(script.path, str(script))
+    write_text(script.path, str(script), private=hidden_words(script.words) != list(script.words))
     return _sbatch(script.path, script.seeds, options)
 
 
@@ -67,12 +68,12 @@ def folders_of(script: Script) -> list[Path]:
     return [script.folder / f"seed_{seed}" for seed in script.seeds] or [script.folder]
 
 
-def resubmit(folder: Path, options: Sequence[str] = ()) -> str:
+def resubmit(folder: Path, changes: Mapping[str, str]) -> str:
     """Submit the script of a run folder again, see `to_resume`.
 
     Args:
         folder: A run folder, or of an array the one above.
-        options: Of ``sbatch``; they go before those in the script.
+        changes: Options of ``sbatch`` that go before those in the script, by their names: ``{"time": "12:00:00"}``.
 
     Returns:
         The job's number.
@@ -81,31 +82,35 @@ def resubmit(folder: Path, options: Sequence[str] = ()) -> str:
         ConfigurationError: If there is nothing to go on with.
         SlurmError: If SLURM refuses.
     """
-    script, seeds, options = _to_resume(folder, options)
+    script, seeds, options = _to_resume(folder, changes)
     return _sbatch(script, seeds, options)
 
 
-def to_resume(folder: Path, options: Sequence[str] = ()) -> list[str]:
+def to_resume(folder: Path, changes: Mapping[str, str]) -> list[str]:
     """What ``sbatch`` is told to submit a run folder again; of an array, the seeds that have not ended well.
 
     Args:
         folder: A run folder, or of an array the one above.
-        options: Of ``sbatch``; they go before those in the script.
+        changes: Options of ``sbatch`` that go before those in the script, by their names.
 
     Returns:
         Options and script.
 
     Raises:
-        ConfigurationError: If nothing was submitted from there, or it still waits or runs, or has ended well.
+        ConfigurationError: If nothing was submitted from there, or it still waits or runs, or has ended well; or if the
+            limit leaves no time before the script's signal.
         SlurmError: If SLURM does not answer.
     """
-    script, _, options = _to_resume(folder, options)
+    script, _, options = _to_resume(folder, changes)
     return [*options, str(script)]
 
 
-def _to_resume(folder: Path, options: Sequence[str]) -> tuple[Path, list[int], list[str]]:
+def _to_resume(folder: Path, changes: Mapping[str, str]) -> tuple[Path, list[int], list[str]]:
     """Script, seeds of an array, and options of ``sbatch``."""
     script, runs = _found(folder)
+    signal_seconds = signal_seconds_of(script.read_text(encoding="utf-8", errors="replace"))
+    if "time" in changes and signal_seconds is not None:
+        refuse_short(changes["time"], signal_seconds, otherwise=f"change --signal in {script}")
     queue = slurm.queue()
     for path, known in runs.items():
         if known.job in queue:
@@ -118,7 +123,7 @@ def _to_resume(folder: Path, options: Sequence[str]) -> tuple[Path, list[int], l
         raise ConfigurationError(f"{folder}: its training has ended well; there is nothing to go on with")
     seeds = [known.seed for known in left if known.seed is not None]
     array = [f"--array={','.join(map(str, seeds))}"] if seeds else []
-    return script, seeds, [*options, *array]
+    return script, seeds, [*(f"--{name}={value}" for name, value in changes.items()), *array]
 
 
 def refuse_runs(script: Script) -> None:
@@ -164,7 +169,7 @@ def refuse_to_replace(script: Script, config: str) -> None:
     replaced = [
         path
         for path, text in texts.items()
-        if path.is_file() and _but_for_seeds(path.read_text(encoding="utf-8")) != _but_for_seeds(text)
+        if path.is_file() and _but_for_seeds(path.read_text(encoding="utf-8", errors="replace")) != _but_for_seeds(text)
     ]
     others = [path for path in _sharing(script.folder) if path not in folders_of(script) and _holds_run(path)]
     if replaced and others:
