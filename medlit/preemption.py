@@ -14,6 +14,8 @@ from types import FrameType
 EXIT_CODE = 75
 """EX_TEMPFAIL of sysexits.h: not done, try again. The batch script of ``medlit submit`` requeues its job then."""
 SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
+STOPPED = (EXIT_CODE, *(128 + number for number in SIGNALS))
+"""How a batch script sees a program end that a signal stopped, the last two before it could hear the signal."""
 
 
 class Preempted(SystemExit):

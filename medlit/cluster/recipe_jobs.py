@@ -1,5 +1,6 @@
 """A recipe as jobs of SLURM: one for each training, after those that it starts from, and one that makes the table."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ import yaml
 from medlit.cluster import slurm
 from medlit.cluster.script import Script
 from medlit.cluster.submission import read_submission, submit
+from medlit.credentials import hidden_words
 from medlit.recipes.ask import configurations
 from medlit.recipes.going_on import make_room, next_command
 from medlit.recipes.plan import Job, Key, state_of, write_record
@@ -77,7 +79,14 @@ def submit_steps(steps: Mapping[Key, Step], numbers: dict[Key, str], table: Scri
         write_record(step.job, "started")
         numbers[key] = submit(step.script, step.config, options=_after("afterok", before))
         print(f"{step.job.title}: job {numbers[key]}{f', after {_listed(before)}' if before else ''}", flush=True)
-    number = submit(table, None, options=_after("afterany", list(numbers.values())))
+    try:
+        number = submit(table, None, options=_after("afterany", list(numbers.values())))
+    except slurm.SlurmError as error:  # such as of a partition that takes no job without a GPU
+        again = shlex.join(["medlit", *hidden_words(table.words)])
+        raise slurm.SlurmError(
+            f"the table has no job: {error}; the trainings are queued ({_listed(list(numbers.values()))}): "
+            f"when they have ended, {again}"
+        ) from error
     print(f"the table: job {number}, when all have ended; how it goes: medlit status {table.folder}")
 
 

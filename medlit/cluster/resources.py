@@ -54,17 +54,31 @@ class Resources:
                 raise ConfigurationError(f"{_spelled(option)} {value!r} is no name of SLURM's")
         if self.mem is not None and not re.fullmatch(r"\d+[KMGT]?", self.mem):
             raise ConfigurationError(f"--mem {self.mem!r}: expected megabytes, or a number and K, M, G or T: 64G")
-        limit = seconds(self.time)
-        if limit <= self.signal_seconds + EARLY:
-            raise ConfigurationError(
-                f"--time {self.time} is {limit} seconds: training would be told to end {self.signal_seconds} seconds "
-                f"before that, and SLURM may do so {EARLY} seconds early; give more time, or fewer --signal-seconds"
-            )
+        refuse_short(self.time, self.signal_seconds, otherwise="fewer --signal-seconds")
 
     @property
     def processes_per_node(self) -> int:
         """One per GPU, or as asked."""
         return self.gpus_per_node or self.tasks_per_node
+
+
+def refuse_short(time: str, signal_seconds: int, *, otherwise: str) -> None:
+    """Refuse a limit of time that leaves none before training is told to end.
+
+    Args:
+        time: As SLURM writes it.
+        signal_seconds: How long before the limit training is told.
+        otherwise: What may be done instead of giving more time.
+
+    Raises:
+        ConfigurationError: If it is too short, or no time.
+    """
+    limit = seconds(time)
+    if limit <= signal_seconds + EARLY:
+        raise ConfigurationError(
+            f"--time {time} is {limit} seconds: training would be told to end {signal_seconds} seconds "
+            f"before that, and SLURM may do so {EARLY} seconds early; give more time, or {otherwise}"
+        )
 
 
 def seconds(time: str) -> int:

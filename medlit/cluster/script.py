@@ -1,5 +1,6 @@
 """Batch scripts for SLURM, for a person to read and edit."""
 
+import re
 import shlex
 import sys
 from dataclasses import dataclass
@@ -105,7 +106,9 @@ class Script:
             ]
         if self.stage:
             lines.append("local_disk=${SLURM_TMPDIR:-${TMPDIR:-/tmp}}/medlit-$SLURM_JOB_ID")
-            lines.append('once_per_node=(srun --export=ALL --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1)')
+            lines.append("# A node that is done, or failed, does not end the others, whatever the cluster's defaults.")
+            lines.append("once_per_node=(srun --export=ALL --kill-on-bad-exit=0 --wait=0)")
+            lines.append('once_per_node+=(--ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1)')
         lines.append(f"medlit=({self._program()})")
         lines.append("most_restarts=50  # then it is given up")
         return "\n".join(lines)
@@ -119,8 +122,9 @@ class Script:
 
     def _finish(self) -> str:
         """The function that ends the job."""
-        clean = '    "${once_per_node[@]}" rm -rf "$local_disk"; rm -f "$run_dir/staged"\n' if self.stage else ""
-        return FINISH.replace("@CLEAN@", clean)
+        if not self.stage:
+            return re.sub(r" *@UNSTAGE .*\n", "", FINISH)
+        return f"{UNSTAGE}\n\n{FINISH.replace('@UNSTAGE', 'unstage')}"
 
     def _options(self) -> str:
         """Options of every process."""
@@ -141,13 +145,11 @@ class Script:
         if self.stage is None:
             return ""
         is_archive = self.stage.name.endswith(ARCHIVES)
-        how = 'tar -xf "$1" -C "$2"' if is_archive else 'cp -R "$1/." "$2"'
-        return f"""\
-# The data are {"unpacked" if is_archive else "copied"} to the local disk of every node. A run that goes on elsewhere
-# has to find them under the same name: that is the link.
-"${{once_per_node[@]}}" sh -c 'mkdir -p "$2" && {how}' stage {_word(self.stage)} "$local_disk" || finish $?
-ln -sfn "$local_disk" "$run_dir/staged"
-options+=(--data.init_args.root "$run_dir/staged")"""
+        return (
+            STAGE.replace("@COPIED@", "unpacked" if is_archive else "copied (of links, what they lead to)")
+            .replace("@COPY@", 'tar -xf "$1" -C "$2"' if is_archive else 'cp -RL "$1/." "$2"')
+            .replace("@DATA@", _word(self.stage))
+        )
 
     def _doctor(self) -> str:
         return DOCTOR if self.doctor else ""
@@ -157,17 +159,46 @@ options+=(--data.init_args.root "$run_dir/staged")"""
 
 
 FINISH = f"""\
-# Ends the job with an exit code. 75: stopped by a signal, and saved; 138: by the signal itself, before training could
-# hear it. Both go back into the queue. Any other code is left in the run folder, where medlit status finds it.
+# Ends the job with an exit code. 75: stopped by a signal, and saved; 138 and 143: by the signal itself, SIGUSR1 or
+# SIGTERM, before training could hear it. All three go back into the queue, unless somebody cancelled the job. Any other
+# code is left in the run folder, where medlit status finds it.
 finish() {{
     local code=$1 restarts=${{SLURM_RESTART_COUNT:-0}}
-@CLEAN@    if [[ $code == 75 || $code == 138 ]] && ((restarts < most_restarts)); then
+    if [[ $code == 75 || $code == 138 || $code == 143 ]] && ((restarts < most_restarts)) &&
+        scontrol --oneliner show job "$job" | grep -q ' JobState=RUNNING '; then
         echo "Stopped by a signal: job $job goes back into the queue, restart $((restarts + 1)) of $most_restarts."
+        @UNSTAGE 30  # no longer: SLURM is about to end the job
         scontrol requeue "$job" && exit "$code"
     fi
     echo "$job $code" > "$run_dir/{run_folder.JOB_STATE}"
+    @UNSTAGE 0
     exit "$code"
 }}"""
+
+UNSTAGE = r"""# Removes the copy of the data from every node, for so many seconds at most; 0: however long it takes.
+unstage() {
+    timeout --kill-after=5 "$1" "${once_per_node[@]}" sh -c '
+        find "$1" -type d ! -perm -u+w -exec chmod u+w {} +  # folders that are read-only where the data come from
+        rm -rf "$1"
+    ' unstage "$local_disk"
+    rm -f "$run_dir/staged"
+}"""
+
+STAGE = """\
+# The data are @COPIED@ to the local disk of every node, for nobody else to read.
+# A run that goes on elsewhere has to find them under the same name: that is the link. What a killed start left there is
+# gone on with; a folder, or a link, that somebody else made first is not.
+"${once_per_node[@]}" sh -c '
+    umask 077
+    mkdir -p "$(dirname "$2")"
+    said=$(mkdir "$2" 2>&1) || [ "$(LC_ALL=C stat -c %u:%F "$2")" = "$(id -u):directory" ] || {
+        echo "$said on $(hostname), and it is no folder of your own: remove it" >&2
+        exit 2
+    }
+    chmod -R u+rwX,go= "$2" && @COPY@
+' stage @DATA@ "$local_disk" || finish $?
+ln -sfn "$local_disk" "$run_dir/staged"
+options+=(--data.init_args.root "$run_dir/staged")"""
 
 START = f"""\
 echo "$job running" > "$run_dir/{run_folder.JOB_STATE}"
@@ -190,13 +221,24 @@ export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK  # srun does not take it from the
 
 DOCTOR = """\
 # The first process of each node looks around before the allocation is spent: devices, data, weights, free space.
-srun --export=ALL --kill-on-bad-exit=0 "${medlit[@]}" doctor "${options[@]}" || finish $?"""
+# The others of a node return at once, and must not end it.
+srun --export=ALL --kill-on-bad-exit=0 --wait=0 "${medlit[@]}" doctor "${options[@]}" || finish $?"""
 
 TRAINING = """\
 # Training, one process per @EACH@, goes on from the last checkpoint where there is one. After a signal one process ends
 # before the others: it must not take them along; and one that failed does not keep them waiting for longer than 300 s.
 srun --export=ALL --kill-on-bad-exit=0 --wait=300 "${medlit[@]}" fit "${options[@]}"
 finish $?"""
+
+
+def signal_seconds_of(text: str) -> int | None:
+    """How long before its limit a script, which a person may have edited, is sent its signal; None: it asks for none.
+
+    Args:
+        text: Of the script.
+    """
+    asked = re.findall(r"^#SBATCH\s+--signal[=\s]\W?(?:\w+:)?\w+(?:@(\d+))?", text, flags=re.MULTILINE)
+    return int(asked[-1] or 60) if asked else None  # sbatch's own default
 
 
 def program() -> tuple[str, ...]:

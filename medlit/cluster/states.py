@@ -83,7 +83,7 @@ def _state_at_exit(known: Submission, code: int, *, asks: bool) -> str:
         return "finished"
     if asks and slurm.end_of(known.job) == CANCELLED:
         return ENDS[CANCELLED]
-    return "pre-empted" if code == preemption.EXIT_CODE else f"failed (exit code {code})"  # it gave up requeueing
+    return "pre-empted" if code in preemption.STOPPED else f"failed (exit code {code})"  # it gave up requeueing
 
 
 def _state_in_queue(job: QueuedJob) -> str:

@@ -1,6 +1,7 @@
 """Run folders of batch jobs: what was submitted, what became of it, and submitting again."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,8 +11,9 @@ import yaml
 
 from medlit import run_folder
 from medlit.cluster import slurm
-from medlit.cluster.script import Script
-from medlit.credentials import has_secrets
+from medlit.cluster.resources import refuse_short
+from medlit.cluster.script import Script, signal_seconds_of
+from medlit.credentials import has_secrets, hidden_words
 from medlit.errors import ConfigurationError
 from medlit.files import write_text
 
@@ -39,7 +41,7 @@ class Submission:
 def submit(script: Script, config: str | None, *, options: Sequence[str] = ()) -> str:
     """Write script and configuration into the run folder, and submit them.
 
-    The job needs the configuration as it was given, so one with secrets in it is for its owner alone.
+    The job needs configuration and words as they were given, so those with secrets in them are for their owner alone.
 
     Args:
         script: Of the job.
@@ -57,7 +59,7 @@ def submit(script: Script, config: str | None, *, options: Sequence[str] = ()) -
     if config is not None:
         private = has_secrets(yaml.safe_load(config))
         write_text(script.folder / run_folder.SUBMITTED, config, private=private)
-    write_text(script.path, str(script))
+    write_text(script.path, str(script), private=hidden_words(script.words) != list(script.words))
     return _sbatch(script.path, script.seeds, options)
 
 
@@ -66,12 +68,12 @@ def folders_of(script: Script) -> list[Path]:
     return [script.folder / f"seed_{seed}" for seed in script.seeds] or [script.folder]
 
 
-def resubmit(folder: Path, options: Sequence[str] = ()) -> str:
+def resubmit(folder: Path, changes: Mapping[str, str]) -> str:
     """Submit the script of a run folder again, see `to_resume`.
 
     Args:
         folder: A run folder, or of an array the one above.
-        options: Of ``sbatch``; they go before those in the script.
+        changes: Options of ``sbatch`` that go before those in the script, by their names: ``{"time": "12:00:00"}``.
 
     Returns:
         The job's number.
@@ -80,64 +82,113 @@ def resubmit(folder: Path, options: Sequence[str] = ()) -> str:
         ConfigurationError: If there is nothing to go on with.
         SlurmError: If SLURM refuses.
     """
-    script, seeds, options = _to_resume(folder, options)
+    script, seeds, options = _to_resume(folder, changes)
     return _sbatch(script, seeds, options)
 
 
-def to_resume(folder: Path, options: Sequence[str] = ()) -> list[str]:
+def to_resume(folder: Path, changes: Mapping[str, str]) -> list[str]:
     """What ``sbatch`` is told to submit a run folder again; of an array, the seeds that have not ended well.
 
     Args:
         folder: A run folder, or of an array the one above.
-        options: Of ``sbatch``; they go before those in the script.
+        changes: Options of ``sbatch`` that go before those in the script, by their names.
 
     Returns:
         Options and script.
 
     Raises:
-        ConfigurationError: If nothing was submitted from there, or it still waits or runs, or has ended well.
+        ConfigurationError: If nothing was submitted from there, or it still waits or runs, or has ended well; or if the
+            limit leaves no time before the script's signal.
         SlurmError: If SLURM does not answer.
     """
-    script, _, options = _to_resume(folder, options)
+    script, _, options = _to_resume(folder, changes)
     return [*options, str(script)]
 
 
-def _to_resume(folder: Path, options: Sequence[str]) -> tuple[Path, list[int], list[str]]:
+def _to_resume(folder: Path, changes: Mapping[str, str]) -> tuple[Path, list[int], list[str]]:
     """Script, seeds of an array, and options of ``sbatch``."""
     script, runs = _found(folder)
+    signal_seconds = signal_seconds_of(script.read_text(encoding="utf-8", errors="replace"))
+    if "time" in changes and signal_seconds is not None:
+        refuse_short(changes["time"], signal_seconds, otherwise=f"change --signal in {script}")
     queue = slurm.queue()
     for path, known in runs.items():
-        _refuse_alive(path, known, queue)
+        if known.job in queue:
+            state = queue[known.job].state
+            raise ConfigurationError(
+                f"{path}: its job {known.job} is {state}; wait for it, or end it: scancel {known.job}"
+            )
     left = [known for known in runs.values() if known.exit_code != 0]
     if not left:
         raise ConfigurationError(f"{folder}: its training has ended well; there is nothing to go on with")
     seeds = [known.seed for known in left if known.seed is not None]
     array = [f"--array={','.join(map(str, seeds))}"] if seeds else []
-    return script, seeds, [*options, *array]
+    return script, seeds, [*(f"--{name}={value}" for name, value in changes.items()), *array]
 
 
-def refuse_run(folder: Path) -> None:
-    """Refuse to submit a new training into a folder where there is one.
+def refuse_runs(script: Script) -> None:
+    """Refuse to submit a new training where there is one, or where a job reads script and configuration of its own.
 
     One that failed before its first checkpoint is not in the way.
 
     Raises:
-        ConfigurationError: If there is a run, or a job that waits or works.
+        ConfigurationError: If there is a run, or a job that waits or works, or an array beside a single run.
     """
-    known = read_submission(folder)
-    if known is not None:
-        _refuse_alive(folder, known, slurm.queue())
-    if any((folder / trace).exists() for trace in run_folder.TRACES) and run_folder.is_kept(folder):
-        goes_on = f"medlit submit --resume {folder}" if known else "medlit fit --resume true"
-        raise ConfigurationError(f"{folder} already holds a run; go on with {goes_on}, or choose another --run_dir")
+    sharing = _sharing(script.folder)
+    for path, run in sharing.items():
+        if (run.seed is None) == bool(script.seeds):
+            kinds = ("an array", "a single run") if script.seeds else ("a single run", "an array")
+            raise ConfigurationError(f"{path} is of {kinds[1]}: {kinds[0]} needs a folder of its own, see --run_dir")
+    own = {path: read_submission(path) for path in folders_of(script)}
+    known = sharing | {path: run for path, run in own.items() if run is not None}
+    queue = slurm.queue() if known else {}
+    config = script.folder / run_folder.SUBMITTED
+    for path, run in known.items():
+        if run.job in queue:
+            raise ConfigurationError(
+                f"{path}: its job {run.job} is {queue[run.job].state}, and reads {config}; "
+                f"wait for it, end it (scancel {run.job}), or choose another --run_dir"
+            )
+    for path in own:
+        if _holds_run(path):
+            goes_on = f"medlit submit --resume {path}" if path in known else "medlit fit --resume true"
+            raise ConfigurationError(f"{path} already holds a run; go on with {goes_on}, or choose another --run_dir")
 
 
-def _refuse_alive(folder: Path, known: Submission, queue: Mapping[str, slurm.QueuedJob]) -> None:
-    if known.job in queue:
-        state = queue[known.job].state
-        raise ConfigurationError(
-            f"{folder}: its job {known.job} is {state}; wait for it, or end it: scancel {known.job}"
-        )
+def refuse_to_replace(script: Script, config: str) -> None:
+    """Refuse to replace the script or the configuration by which other seeds of the folder were trained.
+
+    Args:
+        script: That is to be submitted; its seeds are its own matter.
+        config: YAML that it trains by.
+
+    Raises:
+        ConfigurationError: If either is another.
+    """
+    texts = {script.path: str(script), script.folder / run_folder.SUBMITTED: config}
+    replaced = [
+        path
+        for path, text in texts.items()
+        if path.is_file() and _but_for_seeds(path.read_text(encoding="utf-8", errors="replace")) != _but_for_seeds(text)
+    ]
+    others = [path for path in _sharing(script.folder) if path not in folders_of(script) and _holds_run(path)]
+    if replaced and others:
+        raise ConfigurationError(f"{others[0]} was trained by another {replaced[0]}; choose another --run_dir")
+
+
+def _sharing(folder: Path) -> dict[Path, Submission]:
+    """Runs whose script and configuration lie in a folder: its own, or those of an array's seeds."""
+    known = {path: read_submission(path) for path in (folder, *sorted(folder.glob("seed_*")))}
+    return {path: run for path, run in known.items() if run is not None and (run.seed is None) == (path == folder)}
+
+
+def _holds_run(folder: Path) -> bool:
+    """Whether there is a run that is worth keeping."""
+    return any((folder / trace).exists() for trace in run_folder.TRACES) and run_folder.is_kept(folder)
+
+
+def _but_for_seeds(text: str) -> str:
+    return re.sub(r"^#SBATCH --array=.*\n", "", text, flags=re.MULTILINE)
 
 
 def _found(folder: Path) -> tuple[Path, dict[Path, Submission]]:

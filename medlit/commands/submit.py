@@ -55,6 +55,7 @@ def main(args: list[str]) -> int:
         return _resume(asked)
     if asked.recipe is not None:
         _refuse([name for name in given if name in OF_ONE_TRAINING], "not with --recipe")
+        _refuse_missing(asked.container)
         from medlit.commands.submit_recipe import submit_recipe
 
         return submit_recipe(asked)
@@ -67,6 +68,12 @@ def main(args: list[str]) -> int:
 def _refuse(names: Sequence[str], why: str) -> None:
     for name in names:
         raise ConfigurationError(f"{'options behind --' if name == 'fit_options' else _spelled(name)}: {why}")
+
+
+def _refuse_missing(*paths: Path | None) -> None:
+    for path in paths:
+        if path is not None and not path.exists():
+            raise ConfigurationError(f"{path} does not exist")
 
 
 def _spelled(name: str) -> str:
@@ -85,11 +92,11 @@ def _train(asked: argparse.Namespace) -> int:
     from medlit.cluster import submission
     from medlit.recipes.ask import configurations
 
-    for folder in submission.folders_of(script):
-        submission.refuse_run(folder)
+    submission.refuse_runs(script)
     print("reading the configuration as medlit fit will", flush=True)
     quiet = ("--trainer.enable_progress_bar", "false")  # in a file; what the configuration says goes before it
     config = configurations({"": [*quiet, *words, "--run_dir", str(script.folder)]})[""]
+    submission.refuse_to_replace(script, config)
     job = submission.submit(script, config)
     print(f"{script.path}: submitted as job {job}; how it goes: medlit status {script.folder}")
     return OK
@@ -99,9 +106,7 @@ def _script(asked: argparse.Namespace, settings: Sequence[Setting]) -> Script:
     """The batch script of a training."""
     seeds = seeds_of(asked.array) if asked.array else ()
     _refuse_given(asked, seeds)
-    for path in (asked.stage, asked.container):
-        if path is not None and not path.exists():
-            raise ConfigurationError(f"{path} does not exist")
+    _refuse_missing(asked.stage, asked.container)
     folder = asked.run_dir or Path(_last(settings, "run_dir") or run_folder.default_run_dir(asked.config))
     resources = resources_of(asked)
     processes = resources.nodes * resources.processes_per_node
@@ -149,11 +154,10 @@ def _resume(asked: argparse.Namespace) -> int:
 
     if asked.time is not None:
         seconds(asked.time)
-    changes = {name: getattr(asked, name) for name in OF_SBATCH}
-    given = [f"--{name}={value}" for name, value in changes.items() if value is not None]
+    changes = {name: value for name in OF_SBATCH if (value := getattr(asked, name)) is not None}
     if asked.dry_run:
-        print(shlex.join(["sbatch", *submission.to_resume(asked.resume, given)]))
+        print(shlex.join(["sbatch", *submission.to_resume(asked.resume, changes)]))
         return OK
-    job = submission.resubmit(asked.resume, given)
+    job = submission.resubmit(asked.resume, changes)
     print(f"{asked.resume}: submitted again as job {job}; how it goes: medlit status {asked.resume}")
     return OK

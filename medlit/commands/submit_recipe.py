@@ -92,7 +92,12 @@ def _table_script(asked: argparse.Namespace, out: Path, *, name: str) -> Script:
     words += [word for config in asked.config for word in ("--config", config)]
     words += ["--set", *asked.set] if asked.set else []
     resources = Resources(
-        time=MINUTES_OF_A_TABLE, partition=asked.partition, gpus_per_node=0, account=asked.account, qos=asked.qos
+        time=MINUTES_OF_A_TABLE,
+        partition=asked.partition,
+        gpus_per_node=0,
+        mem=asked.mem,
+        account=asked.account,
+        qos=asked.qos,
     )
     return Script(
         name=name,

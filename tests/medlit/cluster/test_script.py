@@ -1,7 +1,9 @@
 """Batch scripts: two that a person has read, and what the options change about them."""
 
+import re
 import shlex
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,12 @@ def test_without_the_doctor_it_is_not_called():
     assert "doctor" not in str(script(doctor=False))
 
 
+def test_no_process_that_is_done_ends_the_others_before_their_time():
+    text = str(script(stage=Path("data")))
+    bounded = re.findall(r"\bsrun --export=ALL --kill-on-bad-exit=0 --wait=(?:0|300)[ )]", text)
+    assert len(bounded) == text.count("srun --") == 3
+
+
 @pytest.mark.parametrize("folder", ["runs/a\\b", "runs/a\nb"])
 def test_folders_that_slurm_cannot_name_are_refused(folder):
     with pytest.raises(ConfigurationError, match="SLURM takes no backslash and no line break"):
@@ -102,15 +110,17 @@ def test_folders_that_slurm_cannot_name_are_refused(folder):
 # What the script does: its own text, run by bash beside programs that stand for SLURM's and medlit's
 
 
-def run(tmp_path: Path, text: str, *, fit: str, restarts: int = 0, **environment: str) -> tuple[int, str]:
+def run(
+    tmp_path: Path, text: str, *, fit: str, restarts: int = 0, state: str = "RUNNING", **environment: str
+) -> tuple[int, str]:
     """Exit code of the script, and what its programs were told."""
     programs = tmp_path / "bin"
     programs.mkdir(exist_ok=True)
     said = tmp_path / "said"
-    said.unlink(missing_ok=True)
+    said.write_text("")
     bodies = {
         "srun": 'while [[ $1 == -* ]]; do shift; done; "$@"',
-        "scontrol": f'echo "scontrol $*" >> {said}',
+        "scontrol": f'echo "scontrol $*" >> {said}; echo "JobId=12 JobState={state} Reason=None"',
         "medlit": f'echo "medlit $*" >> {said}; [[ $1 != fit ]] || {fit}',
     }
     for name, body in bodies.items():
@@ -127,7 +137,8 @@ def run(tmp_path: Path, text: str, *, fit: str, restarts: int = 0, **environment
 
 
 @pytest.mark.parametrize(
-    ("code", "restarts", "requeued"), [(0, 0, False), (1, 0, False), (75, 0, True), (138, 49, True), (75, 50, False)]
+    ("code", "restarts", "requeued"),
+    [(0, 0, False), (1, 0, False), (75, 0, True), (138, 49, True), (143, 0, True), (75, 50, False)],
 )
 def test_only_what_a_signal_stopped_goes_back_into_the_queue(tmp_path, code, restarts, requeued):
     text = str(script(program=("medlit",)))
@@ -136,6 +147,15 @@ def test_only_what_a_signal_stopped_goes_back_into_the_queue(tmp_path, code, res
     assert ("scontrol requeue 12" in said) == requeued
     state = (tmp_path / "runs" / "study" / "job_state").read_text()
     assert state == ("12 running\n" if requeued else f"12 {code}\n")
+
+
+@pytest.mark.parametrize("code", [75, 138, 143])
+def test_a_job_that_was_cancelled_does_not_go_back_into_the_queue(tmp_path, code):
+    text = str(script(program=("medlit",)))
+    ended, said = run(tmp_path, text, fit=f"exit {code}", state="CANCELLED")
+    assert ended == code
+    assert "scontrol requeue" not in said
+    assert (tmp_path / "runs" / "study" / "job_state").read_text() == f"12 {code}\n"
 
 
 def test_a_seed_is_requeued_without_the_others_of_its_array(tmp_path):
@@ -150,6 +170,7 @@ def test_staged_data_are_there_while_it_trains_and_gone_when_it_ends(tmp_path, a
     source, disk = tmp_path / "the data", tmp_path / "local disk"
     (source / "meta").mkdir(parents=True)
     (source / "meta" / "meta.csv").write_text("a row")
+    (source / "meta").chmod(0o555)  # a copy of it is as hard to remove
     disk.mkdir()
     if archive:
         subprocess.run(["tar", "-C", source, "-cf", tmp_path / "the data.tar", "."], check=True)
@@ -161,6 +182,57 @@ def test_staged_data_are_there_while_it_trains_and_gone_when_it_ends(tmp_path, a
     assert "--data.init_args.root runs/study/staged" in said
     assert list(disk.iterdir()) == []
     assert not (tmp_path / "runs" / "study" / "staged").is_symlink()
+
+
+def staged(tmp_path: Path) -> tuple[Path, Path, str]:
+    """Data, a local disk, and a script that brings the ones to the other."""
+    source, disk = tmp_path / "data", tmp_path / "disk"
+    source.mkdir()
+    (source / "scan").write_text("of a patient")
+    disk.mkdir()
+    return source, disk, str(script(program=("medlit",), stage=source))
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_staged_data_are_for_their_owner_alone(tmp_path, left):
+    source, disk, text = staged(tmp_path)
+    (source / "scan").chmod(0o644)
+    if left:  # by a start that was killed
+        (disk / "medlit-12").mkdir(mode=0o755)
+        (disk / "medlit-12" / "scan").write_text("half")
+    code, _ = run(tmp_path, text, fit="stat -c %a disk/medlit-12 disk/medlit-12/scan > modes", SLURM_TMPDIR=str(disk))
+    assert code == 0
+    assert (tmp_path / "modes").read_text().split() == ["700", "600"]
+
+
+def test_data_are_not_staged_into_what_somebody_else_made_first(tmp_path):
+    _, disk, text = staged(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (disk / "medlit-12").symlink_to(elsewhere)
+    code, _ = run(tmp_path, text, fit="exit 0", SLURM_TMPDIR=str(disk))
+    assert code == 2
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_what_links_lead_to_is_staged(tmp_path):
+    source, disk, text = staged(tmp_path)
+    (tmp_path / "other disk").mkdir()
+    (tmp_path / "other disk" / "image").write_text("an image")
+    (source / "images").symlink_to("../other disk")
+    code, _ = run(tmp_path, text, fit="cat runs/study/staged/images/image > found", SLURM_TMPDIR=str(disk))
+    assert code == 0
+    assert (tmp_path / "found").read_text() == "an image"
+
+
+def test_a_job_goes_back_into_the_queue_although_its_copy_takes_long_to_remove(tmp_path):
+    _, disk, text = staged(tmp_path)
+    slow = "{ printf '#!/bin/bash\\n[[ $1 != -rf ]] || sleep 60' > bin/rm; chmod +x bin/rm; exit 75; }"
+    started = time.monotonic()
+    code, said = run(tmp_path, text.replace("unstage 30", "unstage 1"), fit=slow, SLURM_TMPDIR=str(disk))
+    assert code == 75
+    assert "scontrol requeue 12\n" in said
+    assert time.monotonic() - started < 30
 
 
 def test_where_the_doctor_finds_a_fault_nothing_is_trained(tmp_path):

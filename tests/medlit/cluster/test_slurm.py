@@ -1,7 +1,9 @@
 """On a real SLURM: nodes train together, a pre-empted run goes on, seeds, failures and recipes are jobs."""
 
 import json
+import os
 import re
+import stat
 import subprocess
 from pathlib import Path
 
@@ -116,6 +118,36 @@ def test_pre_empted_early_and_amid_training_it_goes_on_to_the_same_weights(slurm
     ours, theirs = weights(run_dir), weights(unbroken)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_stopped_while_data_are_staged_it_goes_back_into_the_queue_unless_it_is_cancelled(slurm, study):
+    run_dir, disk = study / "runs" / "staged", study / "disk"
+    disk.mkdir()
+    os.mkfifo(study / "data.tar")  # unpacking waits for what nobody writes
+    words = (
+        "--config",
+        EXPERIMENTS / "ei_derm7pt.yaml",
+        "--run_dir",
+        "runs/staged",
+        "--gpus-per-node",
+        0,
+        "--time",
+        "10",
+    )
+    there = {**slurm, "TMPDIR": str(disk)}
+    said = ask(there, SCRIPT, "submit", *words, "--stage", "data.tar", cwd=study)
+    number = re.search(r"as job (\d+)", said)[1]
+    copy = disk / f"medlit-{number}"
+    wait_until(copy.exists, output(run_dir))
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o700
+    ask(slurm, "scancel", "--signal=TERM", number)
+    wait_until(lambda: "requeued (BeginTime)" in status(slurm, study, run_dir), output(run_dir))
+    assert not copy.exists()
+
+    wait_until(copy.exists, output(run_dir))
+    ask(slurm, "scancel", number)
+    wait_for_the_end(slurm, number, run_dir=run_dir)
+    assert f"cancelled {number}" in status(slurm, study, run_dir)
 
 
 def test_each_seed_of_an_array_is_a_run_of_its_own(slurm, study):

@@ -103,6 +103,8 @@ def test_a_run_that_fell_silent_may_have_been_interrupted(tmp_path):
         ("12 0", "finished"),
         ("12 2", "failed (exit code 2)"),
         ("12 75", "pre-empted"),
+        ("12 138", "pre-empted"),
+        ("12 143", "pre-empted"),
         ("12 137", "failed (exit code 137)"),
     ],
 )

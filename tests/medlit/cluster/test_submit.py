@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from medlit.cli import main
-from medlit.cluster import submission
+from medlit.cluster import recipe_jobs, slurm, submission
 from medlit.cluster.slurm import SlurmError
-from medlit.commands import submit
+from medlit.commands import submit, submit_recipe
+from medlit.commands.submit_options import make_parser
 from medlit.errors import ConfigurationError
 from tests.medlit.cluster.test_script import script
 from tests.medlit.command_line import EXPERIMENTS, SCRIPT, TINY
@@ -37,6 +38,7 @@ def dry(*words: object) -> int:
         ((*CONFIG, "--time", "30", "--container", "nowhere.sif"), "nowhere.sif does not exist"),
         ((*CONFIG, "--time", "30", "--seeds", "1"), "--seeds: with --recipe alone"),
         (("--recipe", "x.yaml", "--array", "0-2"), "--array: not with --recipe"),
+        (("--recipe", "x.yaml", "--container", "nowhere.sif"), "nowhere.sif does not exist"),
         (("--recipe", "x.yaml", "--", "--trainer.max_epochs", "1"), "options behind --: not with --recipe"),
         (("--resume", "runs/x", "--nodes", "2"), "--nodes: not with --resume"),
         (("--resume", "runs/x", *CONFIG), "--config: not with --resume"),
@@ -140,6 +142,70 @@ def test_secrets_of_a_configuration_are_for_its_owner_alone(logger, mode, tmp_pa
         os.umask(before)
     written = tmp_path / "submit.yaml"
     assert (stat.S_IMODE(written.stat().st_mode), written.read_text()) == (mode, config)
+
+
+@pytest.mark.parametrize(
+    ("words", "mode"),
+    [
+        (("--set", "trainer.logger.init_args.api_key=abc"), 0o600),
+        (("--set", "ei:model.hub_token=abc"), 0o600),
+        (("--set", "trainer.max_epochs=1"), 0o640),
+    ],
+)
+def test_secrets_in_a_script_are_for_its_owner_alone(words, mode, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    table = script(folder=tmp_path, words=("recipe", "table", "x.yaml", *words))
+    before = os.umask(0o027)
+    try:
+        with pytest.raises(SlurmError):
+            submission.submit(table, None)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "submit.sh").stat().st_mode) == mode
+
+
+@pytest.mark.parametrize(
+    ("signal", "time", "refused"),
+    [
+        ("USR1@120", "2", True),
+        ("USR1@120", "3", True),
+        ("USR1@120", "4", False),
+        ("USR1@600", "10", True),
+        ("R:USR1@30", "2", False),
+        ("USR1", "2", True),
+        (None, "1", False),
+    ],
+)
+def test_less_time_than_the_script_asks_its_signal_before_is_refused(signal, time, refused, tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm, "queue", dict)
+    (tmp_path / "submit.sh").write_text("#!/bin/bash\n" + (f"#SBATCH --signal={signal}\n" if signal else ""))
+    (tmp_path / "submit.json").write_text(json.dumps({"job": "1", "seed": None}))
+    words = ["--resume", str(tmp_path), "--time", time, "--dry-run"]
+    if refused:
+        with pytest.raises(ConfigurationError, match=f"--time {time} is .*give more time, or change --signal in"):
+            submit.main(words)
+    else:
+        assert submit.main(words) == 0
+
+
+def test_a_table_that_slurm_refuses_leaves_its_trainings_in_the_queue(tmp_path, monkeypatch):
+    def refuse(*args: object) -> str:
+        raise SlurmError("x/submit.sh was not submitted: a GPU is needed here")
+
+    monkeypatch.setattr(slurm, "sbatch", refuse)
+    words = ("recipe", "table", "my own.yaml", "--set", "api_key=abc")
+    said = (
+        r"the table has no job: x/submit.sh was not submitted: a GPU is needed here; "
+        r"the trainings are queued \(12, 13\): when they have ended, "
+        r"medlit recipe table 'my own.yaml' --set 'api_key=\*\*\*'"
+    )
+    with pytest.raises(SlurmError, match=said):
+        recipe_jobs.submit_steps({}, {("a", 0, None): "12", ("b", 0, None): "13"}, script(folder=tmp_path, words=words))
+
+
+def test_a_table_asks_for_the_memory_of_its_recipe(tmp_path):
+    asked = make_parser().parse_args(["--recipe", "x.yaml", "--time", "30", "--mem", "8G"])
+    assert submit_recipe._table_script(asked, tmp_path, name="table").resources.mem == "8G"
 
 
 @pytest.mark.parametrize("words", [["submit", *CONFIG, "--time", "30", "--dry-run"], ["status", "."]])

@@ -21,11 +21,13 @@ run_dir=runs/mama_embed
 medlit=(/home/me/.venv/bin/medlit)
 most_restarts=50  # then it is given up
 
-# Ends the job with an exit code. 75: stopped by a signal, and saved; 138: by the signal itself, before training could
-# hear it. Both go back into the queue. Any other code is left in the run folder, where medlit status finds it.
+# Ends the job with an exit code. 75: stopped by a signal, and saved; 138 and 143: by the signal itself, SIGUSR1 or
+# SIGTERM, before training could hear it. All three go back into the queue, unless somebody cancelled the job. Any other
+# code is left in the run folder, where medlit status finds it.
 finish() {
     local code=$1 restarts=${SLURM_RESTART_COUNT:-0}
-    if [[ $code == 75 || $code == 138 ]] && ((restarts < most_restarts)); then
+    if [[ $code == 75 || $code == 138 || $code == 143 ]] && ((restarts < most_restarts)) &&
+        scontrol --oneliner show job "$job" | grep -q ' JobState=RUNNING '; then
         echo "Stopped by a signal: job $job goes back into the queue, restart $((restarts + 1)) of $most_restarts."
         scontrol requeue "$job" && exit "$code"
     fi
@@ -60,7 +62,8 @@ options=(
 )
 
 # The first process of each node looks around before the allocation is spent: devices, data, weights, free space.
-srun --export=ALL --kill-on-bad-exit=0 "${medlit[@]}" doctor "${options[@]}" || finish $?
+# The others of a node return at once, and must not end it.
+srun --export=ALL --kill-on-bad-exit=0 --wait=0 "${medlit[@]}" doctor "${options[@]}" || finish $?
 
 # Training, one process per GPU, goes on from the last checkpoint where there is one. After a signal one process ends
 # before the others: it must not take them along; and one that failed does not keep them waiting for longer than 300 s.
