@@ -1,5 +1,7 @@
 """Settings of the right type that a class refuses: one line that names the class, before anything is written."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import yaml
@@ -64,3 +66,13 @@ def test_nor_does_one_that_a_checkpoint_calls_the_best(network_attempts):
         SealedCheckpointIO().load_checkpoint(best.best_model_path)
     assert str(error.value) == LOCAL
     assert network_attempts == []
+
+
+def test_the_best_checkpoint_is_not_tested_at_an_address(capsys):
+    ended = object.__new__(lightning_cli.MedlitCLI)
+    ended.verb = "fit"
+    ended.config = {"fit": SimpleNamespace(test_after_fit=True, trainer=SimpleNamespace(fast_dev_run=False))}
+    ended.trainer = SimpleNamespace(checkpoint_callback=SimpleNamespace(best_model_path=ADDRESS))
+    ended.after_fit()
+    expected = f"test after fit: {ADDRESS} is no local file; copy it to one, and test it with --ckpt_path\n"
+    assert capsys.readouterr().out == expected
