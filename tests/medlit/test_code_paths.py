@@ -186,7 +186,6 @@ def test_no_configuration_comes_from_an_address(tmp_path, monkeypatch, address):
         "torch.distributed.elastic.multiprocessing.subprocess_handler.SubprocessHandler",
         "torch.package.PackageImporter",
         "medlit.lightning_cli.MedlitCLI",
-        "lightning.pytorch.serve.ServableModuleValidator",
         "builtins.exec",
     ],
 )
@@ -195,13 +194,6 @@ def test_what_runs_programs_is_refused_in_known_packages_too(tmp_path, monkeypat
     message = complaint("fit", "--config", written(tmp_path, with_setup(setup)))
     assert message.startswith("x.yaml:")
     assert "trainer.callbacks.0.init_args.setup" in message
-
-
-def test_demonstrations_that_download_are_refused(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    data = "lightning.pytorch.demos.mnist_datamodule.MNISTDataModule"
-    message = complaint("fit", "--config", written(tmp_path, {**VALID, "data": {"class_path": data}}))
-    assert f"'{data}' is a part of lightning that no configuration needs" in message
 
 
 @pytest.mark.parametrize("value", [True, "true", 1])
