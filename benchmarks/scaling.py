@@ -28,7 +28,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks import early_intervention_step, mama_step
 from benchmarks.literal_mama import Sizes
-from benchmarks.scaling_model import GB, EarlyIntervention, MaMA, Step, step
+from benchmarks.scaling_model import GB, Cluster, EarlyIntervention, MaMA, Step, step
 from medlit.losses import EarlyInterventionLoss, MaMALoss
 from medlit.tasks.pair_embeddings import embed_pairs
 
@@ -157,10 +157,11 @@ def table(title: str, steps: list[Step]) -> str:
     for each in steps:
         rate = each.tokens / each.seconds
         efficiency = rate / each.gpus / (steps[0].tokens / steps[0].seconds / steps[0].gpus)
+        memory = f"{each.memory / GB:.1f}{', does not fit' if each.memory > Cluster().memory else ''}"
         cells = [
             *(str(each.gpus), str(each.batch), f"{each.compute:.2f}"),
             *(f"{1e3 * each.gradients:.1f}", f"{1e3 * each.exchanged:.1f}", f"{each.seconds:.2f}"),
-            *(f"{efficiency:.0%}", f"{rate:,.0f}", f"{each.memory / GB:.1f}"),
+            *(f"{efficiency:.0%}", f"{rate:,.0f}", memory),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

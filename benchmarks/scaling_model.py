@@ -171,12 +171,12 @@ class MaMA:
     def operations(self, pairs: int, gpus: int) -> tuple[float, float]:
         """Of a GPU in a step: the towers and heads in bfloat16, the products of patches and sentences in float32.
 
-        A GPU multiplies the patches of its own images with the sentences of all, forward and once more backward, which
-        makes the products again instead of keeping them.
+        A GPU multiplies the patches of its own images with the sentences of all; backward, the gradient of these
+        products with the sentences and with the patches.
         """
         towers = 2 * DINOV2.training(recomputed=True) + BIOMEDLM.training(recomputed=True)
         patch_head = 3 * 2 * PATCHES * self.hidden * (DINOV2.width + self.embed_dim)
-        products = 2 * 2 * pairs * PATCHES * (pairs * gpus * self.sentences) * self.embed_dim
+        products = 3 * 2 * pairs * PATCHES * (pairs * gpus * self.sentences) * self.embed_dim
         return pairs * (towers + patch_head), products
 
     def exchanged(self, pairs: int, gpus: int, cluster: Cluster) -> float:
@@ -195,10 +195,22 @@ class MaMA:
         return large + self.small_collectives * cluster.all_reduce(gpus, 4 * KB)
 
     def activations(self, pairs: int, gpus: int) -> float:
-        """Bytes of a GPU: towers, the patch head's rows in float32, the matrix of scores with its gradient."""
+        """Bytes of a GPU: towers, the patch head's rows in float32, the matrix of scores with its gradient, local loss.
+
+        That keeps its winners, and holds the products of one image at least.
+        """
         towers = 2 * DINOV2.activations(recomputed=True) + BIOMEDLM.activations(recomputed=True)
         patch_head = FLOAT * PATCHES * (3 * self.hidden + 3 * self.embed_dim)
-        return pairs * (towers + patch_head) + 3 * FLOAT * 2 * (pairs * gpus) ** 2
+        rows = pairs * gpus
+        products = FLOAT * PATCHES * rows * self.sentences
+        return pairs * (towers + patch_head) + 3 * FLOAT * 2 * rows**2 + self.winners(pairs, gpus) + products
+
+    def winners(self, pairs: int, gpus: int) -> int:
+        """Bytes that the local loss keeps of its maxima, for the gradient.
+
+        One for each own image, caption and patch, and four for each own image and sentence.
+        """
+        return pairs * pairs * gpus * (PATCHES + FLOAT * self.sentences)
 
 
 @dataclass(frozen=True)

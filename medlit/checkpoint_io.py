@@ -8,7 +8,7 @@ from typing import IO, Any, cast
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from medlit.errors import CheckpointNotWrittenError
+from medlit.errors import CheckpointNotWrittenError, ConfigurationError
 from medlit.models.weights import read_file
 from medlit.run_folder import LAST, PREVIOUS
 from medlit.seal import HashingFile, verify, write_sealed
@@ -18,7 +18,8 @@ class SealedCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place, waits for the disk, and moves it there; verifies it when it is loaded.
 
     ``last.ckpt`` becomes ``previous.ckpt`` just before the new one takes its name. Whenever the process or the machine
-    stops, one of the two is whole. Paths with ``://`` go to Lightning's own writer, without a seal.
+    stops, one of the two is whole. What goes to an address (``://``) is written by Lightning, without a seal, and never
+    read from there.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -45,11 +46,24 @@ class SealedCheckpointIO(TorchCheckpointIO):
         Raises:
             DamagedCheckpointError: If it is not.
             CheckpointMismatchError: If it has no seal, and cannot be read.
+            ConfigurationError: If it is an address.
         """
-        if "://" in str(path):
-            return super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only)
+        refuse_address(path)
         verify(Path(path))
         return read_file(Path(path))
+
+
+def refuse_address(path: Any) -> None:
+    """Refuse a checkpoint that would come over the network; a configuration or another checkpoint may have named it.
+
+    Args:
+        path: Of a checkpoint to read; None names none.
+
+    Raises:
+        ConfigurationError: If it is an address.
+    """
+    if "://" in str(path):
+        raise ConfigurationError(f"checkpoint {path}: checkpoints are read from local files alone; copy it to one")
 
 
 def replace_sealed(target: Path, write: Callable[[HashingFile], object]) -> None:

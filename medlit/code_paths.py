@@ -30,13 +30,14 @@ NEVER = (
     # Not all of lightning.pytorch.cli: its ReduceLROnPlateau says which metric it watches, as torch's does not.
     *(f"lightning.pytorch.cli.{name}" for name in ("LightningCLI", "LightningArgumentParser", "SaveConfigCallback")),
     *("lightning.pytorch.cli.instantiate_class", "lightning.fabric.cli"),
+    *("lightning.pytorch.demos", "lightning.pytorch.serve"),  # data sets that download themselves, and a server
     *("torch.hub", "torch.jit", "torch.multiprocessing", "torch.package", "torch.serialization", "torch.testing"),
     *("torch.utils.cpp_extension", "torch.utils.model_zoo", "torch._dynamo", "torch._inductor"),
     *("torch.distributed.elastic", "torch.distributed.launch", "torch.distributed.launcher"),
     *("torch.distributed.rpc", "torch.distributed.run"),
     *("transformers.dynamic_module_utils", "transformers.pipelines", "transformers.utils"),
 )
-"""Parts of them that start programs, compile or fetch code, or unpickle: nothing that a model is made of."""
+"""Parts of them that start programs, compile, fetch code or data, or unpickle: nothing that a model is made of."""
 
 OPTION, KEY = "allow-code", "allow_code"
 """On the command line, and as jsonargparse keeps it."""

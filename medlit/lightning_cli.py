@@ -19,7 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from medlit import code_paths, resume, run_folder
 from medlit.callbacks import BestCheckpoint, FiguresWriter, PredictionWriter, RunFolder, RunManifest
-from medlit.checkpoint_io import SealedCheckpointIO
+from medlit.checkpoint_io import SealedCheckpointIO, refuse_address
 from medlit.config_errors import explain, refuse_unheard, refused
 from medlit.config_source import config_files, read_settings
 from medlit.credentials import hidden_settings
@@ -163,7 +163,8 @@ class MedlitCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """See to run folder and checkpoint before anything heavy is made."""
         options = self.options
-        if options.ckpt_path is not None and not (Path(options.ckpt_path).is_file() or "://" in options.ckpt_path):
+        refuse_address(options.ckpt_path)  # before it is taken for a file: http:/x may be one
+        if options.ckpt_path is not None and not Path(options.ckpt_path).is_file():
             raise WeightsNotFoundError(f"checkpoint {options.ckpt_path} does not exist")
         if self.verb == "fit":
             self.found = self._find_newest()
@@ -173,7 +174,7 @@ class MedlitCLI(LightningCLI):
         elif options.ckpt_path is None:
             options.ckpt_path = str(run_folder.find_best(options.run_dir))
             say(f"{self.verb}: {options.ckpt_path}")
-        if options.ckpt_path is not None and Path(options.ckpt_path).is_file():
+        if options.ckpt_path is not None:
             read_file(Path(options.ckpt_path), mmap=True)  # refuses what is none, in one line; tensors stay on disk
 
     def _find_newest(self) -> resume.Found:
@@ -237,6 +238,9 @@ class MedlitCLI(LightningCLI):
             best = str(run_folder.best_checkpoint(options.run_dir))
         if not best:
             say("test after fit: no best checkpoint was kept (was there a validation?), nothing to test")
+            return
+        if "://" in best:
+            say(f"test after fit: {best} is no local file; copy it to one, and test it with --ckpt_path")
             return
         say(f"test after fit: {os.path.relpath(best)}")
         self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, verbose=False, weights_only=True)

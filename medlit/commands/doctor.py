@@ -108,8 +108,7 @@ def _configured(configuration: "Configuration", config: dict[str, Any]) -> Itera
         processes = trainer.num_devices
         yield examined("devices", partial(devices.check_devices, trainer, config["trainer"]))
         yield examined("precision", partial(devices.check_precision, trainer))
-    needed = limits.shared_bytes(config["data"]["init_args"], processes=processes)
-    yield examined("shared memory", partial(limits.check_shared_memory, needed))
+    yield examined("shared memory", partial(_check_shared_memory, config, processes))
     run_dir = Path(config["run_dir"])
     yield examined("run folder", partial(folder.check_writing, run_dir))
     yield examined("run", partial(_check_claim, configuration, run_dir))
@@ -124,6 +123,11 @@ def _configured(configuration: "Configuration", config: dict[str, Any]) -> Itera
     else:
         yield ok("model", f"{trained:,} numbers are trained")
         yield examined("free space", partial(folder.check_space, run_dir, trained))
+
+
+def _check_shared_memory(config: dict[str, Any], processes: int) -> Finding:
+    """Whether the batches of a training have room."""
+    return limits.check_shared_memory(limits.shared_bytes(config["data"].get("init_args") or {}, processes=processes))
 
 
 def _check_claim(configuration: "Configuration", run_dir: Path) -> Finding:

@@ -4,6 +4,8 @@ import contextlib
 import os
 import shutil
 import time
+import uuid
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +18,8 @@ STATE = 3
 """Numbers per trained number in a checkpoint: itself, and Adam's two means; other optimizers keep fewer."""
 SKEW = 60
 """Seconds by which clocks may differ."""
+PROBE = ".medlit-doctor."
+"""How the files begin that are written to see whether it works."""
 
 
 def check_writing(run_dir: Path) -> Finding:
@@ -25,7 +29,8 @@ def check_writing(run_dir: Path) -> Finding:
         run_dir: The run folder; where it does not exist, the folder that it would be made in.
     """
     place = _existing(run_dir)
-    part, whole = (place / f".medlit-doctor.{os.getpid()}.{name}" for name in ("part", "whole"))
+    mine = f"{PROBE}{uuid.uuid4().hex}"  # nobody else's, on this machine or another
+    part, whole = (place / f"{mine}.{name}" for name in ("part", "whole"))
     start = time.monotonic()
     try:
         with part.open("xb") as file:
@@ -73,14 +78,21 @@ def check_clock(run_dir: Path) -> Finding:
     Args:
         run_dir: The run folder.
     """
-    files = [path for path in run_dir.rglob("*") if path.is_file()] if run_dir.is_dir() else []
-    newest = max(files, key=lambda path: path.stat().st_mtime, default=None)
+    written, newest = max(_files(run_dir), default=(0.0, None))
     if newest is None:
         return ok("clock", "nothing to compare it with, the run folder is empty")
-    ahead = newest.stat().st_mtime - time.time()
+    ahead = written - time.time()
     if ahead > SKEW:
         return warning("clock", f"it is {timedelta(seconds=round(ahead))} before {newest} was written: have it set")
     return ok("clock", f"{timedelta(seconds=max(0, round(-ahead)))} after the run folder's newest file")
+
+
+def _files(folder: Path) -> Iterator[tuple[float, Path]]:
+    """When the files of a run were written, and which they are; what other nodes try out is none of them."""
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent, name) for name in names if not name.startswith(PROBE)):
+            with contextlib.suppress(OSError):  # gone meanwhile, or a link that leads nowhere
+                yield path.stat().st_mtime, path
 
 
 def _existing(folder: Path) -> Path:

@@ -15,19 +15,28 @@ USUAL_SHARED = 2**30
 """Bytes that should be there where no configuration says how many are needed; a container's default is 64 MB."""
 PREFETCHED = 2
 """Batches that a worker has ready, torch's default."""
+LOADERS = 2
+"""That have workers: those of the training keep their batches while a validation runs."""
 FEWEST_FILES = 1024
 
 
-def shared_bytes(data: Mapping[str, Any], *, processes: int) -> int:
+def shared_bytes(data: Mapping[str, Any], *, processes: int) -> int | None:
     """Bytes of batches that wait in shared memory at most, counted as float32 images.
 
     Args:
         data: Settings of the DataModule.
         processes: Training processes on this machine.
+
+    Returns:
+        The bytes; None for a DataModule whose settings are of other kinds.
     """
-    workers, batch, side = (int(data.get(name) or 0) for name in ("num_workers", "batch_size", "img_size"))
+    numbers = [data.get(name) or 0 for name in ("num_workers", "batch_size", "img_size")]
+    if not all(isinstance(number, int) for number in numbers):
+        return None
+    workers, batch, side = numbers
     images = 2 if data.get("pretraining") else max(1, len(data.get("modalities") or ()))
-    return processes * workers * PREFETCHED * batch * images * 3 * side**2 * 4
+    images *= data.get("num_slices") or 1
+    return int(processes * LOADERS * workers * PREFETCHED * batch * images * 3 * side**2 * 4)
 
 
 def check_shared_memory(needed: int | None = None, *, folder: Path = SHARED_MEMORY) -> Finding:

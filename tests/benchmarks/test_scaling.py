@@ -30,7 +30,8 @@ def gpt(layers):
 
 def counted(compute):
     """Operations of a function's products of matrices, each multiplication and addition one."""
-    with FlopCounterMode(display=False) as counter:
+    unknown = {torch.ops.aten.addmm_: lambda _, left, right, **__: 2 * left[0] * left[1] * right[1]}  # in place
+    with FlopCounterMode(display=False, custom_mapping=unknown) as counter:
         compute()
     return counter.get_total_flops()
 
@@ -113,14 +114,34 @@ def test_operations_of_the_text_tower_are_a_models_of_two_blocks():
     assert found == pytest.approx(formula.training(recomputed=True), rel=0.05)
 
 
-def test_operations_of_the_local_loss_are_its_products_twice():
-    images, patches, sentences, channels = 6, 50, 60, 64
+def local_loss(images, patches, sentences, channels):
+    """Forward, of as many sentences a caption each; seen by the backward pass from the loss it returns."""
     rows = F.normalize(torch.randn(images, patches, channels), dim=-1).requires_grad_()
     lines = F.normalize(torch.randn(sentences, channels), dim=-1).requires_grad_()
-    owner = torch.arange(sentences) % images
-    found = counted(lambda: local_alignment_loss(rows, lines, owner, torch.tensor(10.0)).backward())
+    return local_alignment_loss(rows, lines, torch.arange(sentences) % images, torch.tensor(10.0))
+
+
+def test_operations_of_the_local_loss_are_three_products():
+    images, patches, channels = 6, 50, 64
     one = MaMA(embed_dim=channels)  # its own images by the sentences of all
+    found = counted(lambda: local_loss(images, patches, images * one.sentences, channels).backward())
     assert found * PATCHES / patches == pytest.approx(one.operations(images, 1)[1])
+
+
+def test_winners_of_the_local_loss_take_what_the_table_says():
+    kept, images, one = [], 6, MaMA(embed_dim=8)
+    with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda _: None):
+        local_loss(images, PATCHES, images * one.sentences, one.embed_dim)
+    winners = [tensor.nbytes for tensor in kept if tensor.dtype in (torch.uint8, torch.int32)]
+    assert sum(winners) == one.winners(images, gpus=1)
+
+
+def test_what_a_gpu_has_no_memory_for_is_marked():
+    too_much, fitting = step(MaMA(), 1, pairs=288), step(MaMA(), 2, pairs=144)
+    assert too_much.memory > Cluster().memory > fitting.memory
+    *_, first, second = scaling.table("", [too_much, fitting]).splitlines()
+    assert first.endswith(f"| {too_much.memory / 1e9:.1f}, does not fit |")
+    assert second.endswith(f"| {fitting.memory / 1e9:.1f} |")
 
 
 def test_a_ring_sends_what_it_is_known_to_send():

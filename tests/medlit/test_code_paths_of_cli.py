@@ -1,4 +1,4 @@
-"""Of the module that parses configurations one class is for configurations: a plateau that says what it watches."""
+"""Of lightning not all is for configurations: of what parses them, one class; of what fetches and serves, none."""
 
 import pytest
 
@@ -21,3 +21,19 @@ def test_what_parses_and_runs_configurations_may_not(tmp_path, monkeypatch, name
     monkeypatch.chdir(tmp_path)
     path = f"lightning.pytorch.cli.{name}"
     assert path in complaint("fit", "--config", written(tmp_path, with_callback({"class_path": path})))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {**VALID, "data": {"class_path": "lightning.pytorch.demos.mnist_datamodule.MNISTDataModule"}},
+        {**VALID, "data": "lightning.pytorch.demos.mnist_datamodule.MNISTDataModule"},
+        with_callback({"class_path": "lightning.pytorch.serve.ServableModuleValidator"}),
+        with_callback("lightning.pytorch.serve.servable_module_validator.ServableModuleValidator"),
+    ],
+)
+def test_what_downloads_and_what_serves_may_not(tmp_path, monkeypatch, settings):
+    monkeypatch.chdir(tmp_path)
+    message = complaint("fit", "--config", written(tmp_path, settings))
+    assert message.startswith("x.yaml:")
+    assert "is a part of lightning that no configuration needs" in message

@@ -1,18 +1,25 @@
 """Secrets are hidden wherever they stand, and nothing else is."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 from jsonargparse import ArgumentParser
 
 from medlit.callbacks.manifest import command
-from medlit.credentials import hidden_settings, hidden_text, hidden_words, holds_secret
+from medlit.credentials import has_secrets, hidden_settings, hidden_text, hidden_words, holds_secret
 from medlit.lightning_cli import save_config
 
+EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").rglob("*.yaml"))
 TOKEN = "hf_" + "AbCd1234" * 4
 
 
 @pytest.mark.parametrize(
     "name",
-    ["token", "HF_TOKEN", "api_key", "apikey", "data.init_args.password", "aws_secret_access_key", "client-secret"],
+    [
+        *("token", "HF_TOKEN", "api_key", "apikey", "data.init_args.password", "aws_secret_access_key"),
+        *("client-secret", "account_key", "storage.AccountKey", "store.credentials.user"),
+    ],
 )
 def test_names_that_hold_secrets(name):
     assert holds_secret(name)
@@ -22,6 +29,7 @@ def test_names_that_hold_secrets(name):
     "name",
     [
         *("tokenizer", "num_tokens", "max_tokens", "train_new_tokens", "class_token", "pad_token", "secretary"),
+        *("pad_token_id", "cls_token", "token_dropout", "model.tokenizer.name", "credentials_file"),
         *("keys", "key", "backbone", "insert_at", "monkey", "tokens"),
     ],
 )
@@ -40,6 +48,11 @@ def test_names_that_do_not(name):
         ("https://host/x?X-Amz-Security-Token=abc%2F&a=b", "https://host/x?X-Amz-Security-Token=***&a=b"),
         ('{"api_key": "a b", "size": 3}', '{"api_key": ***, "size": 3}'),
         ("{api_key: abc, size: 3}", "{api_key: ***, size: 3}"),
+        ("AccountName=me;AccountKey=aB3+/x==;Suffix=x", "AccountName=me;AccountKey=***;Suffix=x"),
+        ("{store: {credentials: {user: me, keys: [a, b]}, size: 3}}", "{store: {credentials: ***, size: 3}}"),
+        ("{credentials: {user: me, keys: [{a: b}]}, size: 3}", "{credentials: ***"),  # too deep to see where it ends
+        ("{size: 3, credentials: {user: me,\n pass: abc", "{size: 3, credentials: ***"),
+        ("{api_key: [abc, def], size: 3}", "{api_key: ***, size: 3}"),
         ("{tokenizer: words, max_tokens: 144, pad_token: '[PAD]'}",) * 2,
         ("runs/a@b/best.ckpt",) * 2,
         ("mean: [0.5, 0.5]",) * 2,
@@ -54,6 +67,8 @@ def test_texts(text, expected):
     [
         (["medlit", "--logger.api_key", "abc", "--size", "3"], ["medlit", "--logger.api_key", "***", "--size", "3"]),
         (["medlit", "--logger.api_key=abc"], ["medlit", "--logger.api_key=***"]),
+        (["--store.credentials={user: {name: me}, pass: [a b]}"], ["--store.credentials=***"]),
+        (["--store.credentials.pass", "abc"], ["--store.credentials.pass", "***"]),
         (["medlit", "--hub.token", "--flag", "x"], ["medlit", "--hub.token", "--flag", "x"]),
         (["--data.root", "gs://a:b@c/d"], ["--data.root", "gs://***@c/d"]),
         (["--tokenizer", "words"], ["--tokenizer", "words"]),
@@ -73,6 +88,36 @@ def test_settings_of_every_depth_keep_what_is_no_secret():
         "data": {"root": "https://***@host/x", "class_token": True, "token": None, "password": ""},
         "loggers": [{"api_key": "***", "name": "run"}, [1, "***"]],
     }
+
+
+@pytest.mark.parametrize("value", [12345678, 0, 1.5, {"user": "me", "pass": "abc"}, ["abc"], [[1]]])
+@pytest.mark.parametrize("name", ["password", "credentials", "account_key", "store.password"])
+def test_a_secret_is_hidden_whatever_its_type(name, value):
+    assert hidden_settings({"a": [{name: value}]}) == {"a": [{name: "***"}]}
+
+
+@pytest.mark.parametrize("value", [None, True, False, "", [], {}])
+def test_what_holds_nothing_stays(value):
+    assert hidden_settings({"password": value}) == {"password": value}
+
+
+def test_nothing_of_the_shipped_experiments_is_hidden():
+    assert len(EXPERIMENTS) > 50
+    assert [file for file in EXPERIMENTS if has_secrets(yaml.safe_load(file.read_text()))] == []
+
+
+def test_nor_is_anything_of_models_and_tokenizers():
+    settings = {
+        **{"num_tokens": 144, "max_tokens": 3, "pad_token_id": 0, "bos_token_id": 1, "reg_tokens": 4},
+        **{
+            "tokenizer": {"path": "words.json"},
+            "cls_token": {"content": "[CLS]"},
+            "mask_token": 7,
+            "class_token": True,
+        },
+        **{"key": 3, "key_dim": 64, "qk_norm": {"a": 1}, "class_token": True, "num_virtual_tokens": 8},
+    }
+    assert not has_secrets(settings)
 
 
 class Connected:

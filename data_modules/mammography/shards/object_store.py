@@ -5,6 +5,7 @@ import importlib.util
 import io
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
@@ -149,7 +150,7 @@ def fetch_tables(url: str, folder: Path, *, names: Collection[str]) -> Layout:
         DataSettingsError: If LitData is not installed.
         DatasetNotFoundError: If the object store does not give what was asked for.
         TableError: If what it gives is not what ``medlit data shard`` writes.
-        OutputError: If the folder cannot be written to, or is somebody else's.
+        OutputError: If the folder cannot be written to, is somebody else's, or can be written to by others.
     """
     require_litdata()
     store = ObjectStore(url)
@@ -176,19 +177,28 @@ def fetch_tables(url: str, folder: Path, *, names: Collection[str]) -> Layout:
 
 
 def _own(folder: Path) -> None:
-    """Make a folder that others cannot write to; what lies there is trusted later.
+    """Make a folder that others cannot write to, nor exchange; what lies there is trusted later.
+
+    The one above it is our own, too, unless the user named it: it lies where anybody may have made it first.
 
     Raises:
-        OutputError: If it cannot be made, or belongs to somebody else.
+        OutputError: If it cannot be made, belongs to somebody else, or is open to others.
     """
-    try:
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        owner = folder.stat().st_uid
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    if owner != os.getuid():
-        raise OutputError(f"{folder}: belongs to another user; name a folder of your own by {CACHE}")
+    for level in (folder.parent, folder):
+        try:
+            level.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = level.lstat()
+        except OSError as error:
+            raise cannot_write(level, error) from error
+        if level != folder and os.environ.get(CACHE):
+            continue
+        instead = f"name a folder of your own by {CACHE}"
+        if found.st_uid != os.getuid():
+            raise OutputError(f"{level}: belongs to another user; {instead}")
+        if stat.S_ISLNK(found.st_mode):
+            raise OutputError(f"{level}: is a link; {instead}")
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise OutputError(f"{level}: others can write to it; remove it, or {instead}")
 
 
 def _sha256(content: bytes) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from data_modules.errors import OutputError, PreparationMismatchError, UnreadableImageError
+from data_modules.errors import DataError, OutputError, PreparationMismatchError, UnreadableImageError
 from data_modules.mammography.image_files import FOLDER, ImageFiles
 from data_modules.mammography.prepare.files import write_whole
 from data_modules.mammography.prepared import MANIFEST, Prepared
@@ -88,6 +88,8 @@ class ShardFiles(ImageFiles):
             if self._open is None:
                 self._open = _Opened(self.root, self.layout, self.url)
             data = self._open.read(row, number)
+        except DataError:  # says itself what to do
+            raise
         except Exception as error:  # of the system, of LitData, of an object store's client
             raise self._unreadable(shard, one_line(error), named) from error
         if hashlib.sha256(data).digest() != self.images.digests[row].tobytes():
@@ -107,12 +109,18 @@ class ShardFiles(ImageFiles):
 
 
 class _Opened:
-    """Shards as one process reads them."""
+    """Shards as one process reads them.
+
+    Raises:
+        TableError: If their index is not what it was when they were looked at first.
+        UnreadableFileError: If it cannot be read.
+    """
 
     def __init__(self, root: str, layout: Layout, url: str | None) -> None:
         from litdata import StreamingDataset
         from litdata.streaming.resolver import Dir
 
+        check_index(Path(root), layout)  # once more: LitData reads it now, and it may have been exchanged
         self.root = root
         self.layout = layout
         self.keep = url is not None and _fits(Path(root), layout)

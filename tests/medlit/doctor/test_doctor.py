@@ -5,12 +5,14 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from data_modules.synthetic import derm7pt
 from medlit.commands import weights
 from medlit.commands.doctor import main
 from medlit.errors import ConfigurationError
 from tests.medlit.command_line import EXPERIMENTS, tiny
+from tests.medlit.test_code_paths import VALID
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,25 @@ def test_a_wrong_key_is_told_with_its_place_and_ends_it(tmp_path, capsys):
     assert main(["--config", str(tmp_path / "x.yaml")]) == 2
     expected = f"configuration: {tmp_path}/x.yaml:2: unknown key 'trainer.max_epoch'; did you mean 'max_epochs'?"
     assert capsys.readouterr().out.splitlines()[-1] == f"wrong    {expected}"
+
+
+@pytest.mark.slow
+def test_data_of_ones_own_with_other_settings_are_judged_as_far_as_they_are_known(root, tmp_path, monkeypatch, capsys):
+    (tmp_path / "own_data.py").write_text(
+        "from data_modules.skin import Derm7ptDataModule\n"
+        "class Own(Derm7ptDataModule):\n"
+        "    def __init__(self, root: str, modalities: list[str], img_size: list[int], num_workers: int = 1):\n"
+        "        super().__init__(root=root, modalities=modalities, img_size=img_size[0], num_workers=num_workers)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    data = {"root": str(root), "modalities": ["derm"], "img_size": [32, 32]}
+    settings = {**VALID, "data": {"class_path": "own_data.Own", "init_args": data}}
+    settings |= {"run_dir": str(tmp_path / "run"), "trainer": {"accelerator": "cpu", "devices": 1}}
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(settings))
+    assert main(["--config", str(tmp_path / "x.yaml"), "--allow-code", "true", "--json"]) == 0
+    said = {finding["check"]: finding["said"] for finding in json.loads(capsys.readouterr().out)}
+    assert said["shared memory"].endswith("free in /dev/shm")
+    assert said["data"].startswith("Own: ")
 
 
 @pytest.mark.slow

@@ -15,6 +15,13 @@ def test_a_folder_that_can_be_written_stays_as_it_was(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_another_node_with_the_same_process_number_is_not_in_the_way(tmp_path):
+    other = tmp_path / f".medlit-doctor.{os.getpid()}.part"
+    other.touch()
+    assert check_writing(tmp_path).state == "ok"
+    assert list(tmp_path.iterdir()) == [other]
+
+
 @pytest.mark.parametrize("place", ["/proc/runs", "/dev/null/runs"])
 def test_a_folder_that_cannot_be_made_is_named(place):
     found = check_writing(Path(place))
@@ -52,3 +59,29 @@ def test_a_clock_before_the_newest_file_is_found(tmp_path):
     assert found.said.startswith(("it is 2:00:00 before", "it is 1:59:5"))
     (tmp_path / "logs" / "b").unlink()
     assert check_clock(tmp_path).said.startswith("1:00:0")
+
+
+@pytest.mark.parametrize("at_first_sight", [True, False])
+def test_files_that_go_while_the_folder_is_read_break_nothing_off(tmp_path, monkeypatch, at_first_sight):
+    for name in ("log", "temporary"):
+        (tmp_path / name).touch()
+    stat = Path.stat
+
+    def vanish(path, **options):
+        gone = path.name == "temporary" and path.parent == tmp_path
+        if gone and at_first_sight:
+            path.unlink(missing_ok=True)
+        try:
+            return stat(path, **options)
+        finally:
+            if gone:
+                path.unlink(missing_ok=True)
+
+    monkeypatch.setattr(Path, "stat", vanish)
+    assert check_clock(tmp_path).said.endswith("after the run folder's newest file")
+
+
+def test_what_another_node_tries_out_is_no_file_of_the_run(tmp_path):
+    (tmp_path / ".medlit-doctor.123.whole").touch()
+    os.utime(tmp_path / ".medlit-doctor.123.whole", (time.time() + 3600,) * 2)
+    assert check_clock(tmp_path).said == "nothing to compare it with, the run folder is empty"

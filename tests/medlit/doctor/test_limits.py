@@ -10,12 +10,19 @@ from medlit.doctor.limits import check_open_files, check_shared_memory, shared_b
 
 def test_batches_that_wait_are_counted():
     data = {"num_workers": 4, "batch_size": 8, "img_size": 518, "modalities": ["clinic", "derm"]}
-    expected = 4 * 2 * 8 * 2 * 3 * 518 * 518 * 4
+    expected = 2 * 4 * 2 * 8 * 2 * 3 * 518 * 518 * 4  # of the training too, while a validation runs
     assert shared_bytes(data, processes=1) == expected
     assert shared_bytes(data, processes=8) == 8 * expected
     pairs = {"num_workers": 1, "batch_size": 1, "img_size": 1, "pretraining": {"pair": "study"}}
-    assert shared_bytes(pairs, processes=1) == 2 * 2 * 3 * 4
+    assert shared_bytes(pairs, processes=1) == 2 * 2 * 2 * 3 * 4
+    assert shared_bytes({**data, "num_slices": 4}, processes=1) == 4 * expected
+    assert shared_bytes({**data, "num_slices": None}, processes=1) == expected
     assert shared_bytes({**data, "num_workers": 0}, processes=1) == shared_bytes({}, processes=1) == 0
+
+
+def test_batches_of_other_data_are_not_known():
+    data = {"num_workers": 4, "batch_size": 8, "img_size": [224, 224]}
+    assert shared_bytes(data, processes=1) is None
 
 
 def test_too_little_shared_memory_is_wrong_where_it_is_known_what_is_needed(tmp_path):

@@ -3,6 +3,7 @@
 import os
 import resource
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,45 @@ def test_a_huge_description_is_given_up(store, monkeypatch):
 def test_a_folder_of_somebody_else_is_refused(store, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     with pytest.raises(OutputError, match="belongs to another user; name a folder of your own by LITDATA_CACHE_DIR"):
+        batches(URL)
+
+
+@pytest.mark.parametrize("level", ["all sets", "the set"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        *("others write", "group writes", "link"),
+        pytest.param("owner", marks=pytest.mark.skipif(os.getuid() != 0, reason="nobody else gives folders away")),
+    ],
+)
+def test_a_folder_that_others_can_exchange_is_refused(store, tmp_path, monkeypatch, level, how):
+    monkeypatch.delenv(object_store.CACHE)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = split_root(URL)[0]
+    assert folder.parents[1] == tmp_path
+    folder.mkdir(parents=True, mode=0o700)
+    folder.parent.chmod(0o700)
+    doubtful = folder.parent if level == "all sets" else folder
+    if how == "link":
+        doubtful.rename(tmp_path / "elsewhere")
+        doubtful.symlink_to(tmp_path / "elsewhere")
+    elif how == "owner":
+        os.chown(doubtful, 12345, -1)
+    else:
+        doubtful.chmod(0o707 if how == "others write" else 0o770)
+    said = {"link": "is a link", "owner": "belongs to another user"}.get(how, "others can write to it")
+    with pytest.raises(OutputError, match=f"{doubtful}: {said}.*; .* by LITDATA_CACHE_DIR"):
+        batches(URL)
+    assert list(folder.iterdir()) == []
+
+
+def test_above_a_folder_that_the_user_names_anybody_may_write(store, monkeypatch):
+    store.cache.mkdir()
+    store.cache.chmod(0o777)
+    assert_same(batches(URL), batches(pristine("embed")))
+    [folder] = store.cache.iterdir()
+    folder.chmod(0o777)
+    with pytest.raises(OutputError, match=f"{folder}: others can write to it"):
         batches(URL)
 
 

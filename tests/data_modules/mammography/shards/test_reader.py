@@ -6,13 +6,20 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from data_modules.errors import DataError, DataSettingsError, PreparationMismatchError, UnreadableImageError
+from data_modules.errors import (
+    DataError,
+    DataSettingsError,
+    PreparationMismatchError,
+    TableError,
+    UnreadableImageError,
+)
 from data_modules.mammography import EMBEDDataModule, RSNAMammoDataModule
 from data_modules.mammography.audit import is_prepared
 from data_modules.mammography.embed.audit import audit_embed
 from data_modules.mammography.image_text import PairSettings
 from data_modules.mammography.prepared import MANIFEST
 from data_modules.mammography.shards import object_store
+from data_modules.mammography.shards.layout import INDEX
 from data_modules.mammography.shards.reader import ShardFiles
 from tests.data_modules.contract import same
 from tests.data_modules.mammography.prepared_trees import pristine
@@ -170,6 +177,15 @@ def test_a_worker_says_so_too(tmp_path):
     flip(shard_files(root)[4])
     with pytest.raises(UnreadableImageError, match="changed since they were written"):
         list(loader(root, "images", num_workers=1))
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_an_index_that_is_exchanged_after_it_was_checked_is_refused(tmp_path, workers):
+    root = copy_of_shards("embed", tmp_path / "shards")
+    batches = loader(root, "images", num_workers=workers)
+    (root / INDEX).write_text((root / INDEX).read_text().replace('["bytes"]', '["pickle"]'))
+    with pytest.raises(TableError, match=r"index\.json: not as medlit data shard writes it.*pickle"):
+        list(batches)
 
 
 def test_shards_of_another_manifest_are_refused(tmp_path):
