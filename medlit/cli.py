@@ -1,6 +1,8 @@
 """Entry point ``medlit``: answers help, version and unknown verbs at once, imports torch only for a verb's work."""
 
+import atexit
 import errno
+import gc
 import importlib
 import os
 import sys
@@ -161,11 +163,28 @@ def _reader_has_left() -> bool:
 def _run(verb: str, args: list[str]) -> int:
     """Import what carries out the verb, and let it."""
     if verb in LIGHTNING_VERBS:
+        import_all_that_trains()
         from medlit import lightning_cli
 
         return lightning_cli.main([verb, *args])
     code: int = importlib.import_module(VERBS[verb][0]).main(args)
     return code
+
+
+def import_all_that_trains() -> None:
+    """Import Lightning and all that it needs, a million objects that stay.
+
+    To look through them for garbage, again and again, would be a sixth of a command's start.
+    """
+    if "medlit.lightning_cli" in sys.modules:
+        return
+    gc.disable()
+    try:
+        importlib.import_module("medlit.lightning_cli")
+    finally:
+        gc.enable()
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # at its end the interpreter clears them away, or libraries speak of leaks
 
 
 def one_line(error: BaseException) -> str:

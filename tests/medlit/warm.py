@@ -4,16 +4,17 @@ A line of JSON on standard input asks (module with a ``main``, words, working fo
 output and error); a line with the exit code answers. See `tests.medlit.command_line.warm`.
 """
 
+import atexit
 import importlib
 import json
 import os
 import sys
+import traceback
 
 from medlit import cli
 
 cli._send_chatter_to_stdout()  # as the command does before it imports Lightning
-
-import medlit.lightning_cli  # noqa: E402, F401 (after the line above)
+cli.import_all_that_trains()
 
 
 def carry_out(module, words, cwd, environment, out, err):
@@ -28,7 +29,16 @@ def carry_out(module, words, cwd, environment, out, err):
     os.environ.update(environment)
     sys.argv = words
     sys.modules["__main__"].__spec__ = None  # what starts further processes looks for a script, and finds words[0]
-    sys.exit(importlib.import_module(module).main())
+    code = 1
+    try:
+        code = importlib.import_module(module).main()
+        atexit._run_exitfuncs()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code or 0)  # an interpreter that ends in order takes two seconds to clear a million objects away
 
 
 def main():

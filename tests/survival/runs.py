@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 import yaml
 
-import medlit.lightning_cli  # noqa: F401 (imported before the fork, for all)
 from medlit import cli
 from tests.medlit.command_line import EXPERIMENTS
+
+cli.import_all_that_trains()  # before the fork, for all
 
 STEPS, INTERVAL = 60, 7
 WITHIN = re.compile(r"^going on from (\S+): epoch (\d+), step (\d+)$", re.MULTILINE)
