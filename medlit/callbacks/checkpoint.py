@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from medlit import preemption
-from medlit.callbacks.positions import Positions, go_on_with_next_epoch
+from medlit.callbacks.positions import Positions, forget_stopped_validation, go_on_with_next_epoch
 from medlit.collectives import sum_over_processes
 from medlit.errors import ConfigurationError
 from medlit.preemption import Preempted
@@ -101,6 +101,7 @@ class BestCheckpoint(ModelCheckpoint):
         self._kept_at = self._step_before = trainer.global_step
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in self._figures.items()})
         go_on_with_next_epoch(trainer)
+        forget_stopped_validation(trainer)
         preemption.arm()
         preemption.note_only(True)
 

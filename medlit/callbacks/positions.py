@@ -51,6 +51,15 @@ class Positions:
             checkpoint["loops"]["fit_loop"] = self._loops
 
 
+def forget_stopped_validation(trainer: Trainer) -> None:
+    """Count the batches of a stopped validation as not begun; called when training starts.
+
+    Lightning has taken from them by now where training goes on, and leaves them so until the epoch ends: what it would
+    take from a later checkpoint of the same epoch, or from a second stop in the same validation, would be wrong.
+    """
+    trainer.fit_loop.epoch_loop.val_loop.batch_progress.total.reset_on_restart()
+
+
 def go_on_with_next_epoch(trainer: Trainer) -> None:
     """Let a training that was kept at the end of an epoch go on with the next one; called when training starts.
 
