@@ -26,7 +26,8 @@ class BestCheckpoint(ModelCheckpoint):
     training (`medlit.preemption`); what was ``last.ckpt`` stays as ``previous.ckpt``. Training resumed from any of them
     goes on as if unbroken, so they are written where the state is whole: after a batch with an optimizer's step that no
     validation follows, after a validation, at the end of an epoch. A signal that comes during a validation does not
-    wait for its end: the checkpoint leads back to the validation's start.
+    wait for its end: the checkpoint leads back to the validation's start. A validation while gradients are accumulated
+    is the exception: the signal is heard after the step they make.
 
     A task whose ``select_from_step`` is above zero is chosen from validations at that step or later alone, for it
     learns something else before: ``best.ckpt`` is not written until then, and a training that ends earlier says so.
@@ -128,7 +129,7 @@ class BestCheckpoint(ModelCheckpoint):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """End a training that a signal stops in its validation."""
-        if is_fitting(trainer) and self._positions.in_step(trainer, batch_idx):
+        if can_be_kept(trainer) and self._positions.in_step(trainer, batch_idx):
             self._stop_if_signalled(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -138,7 +139,7 @@ class BestCheckpoint(ModelCheckpoint):
         super().on_validation_end(trainer, pl_module)
         if is_fitting(trainer):
             self._positions.leave_validation()
-            if not trainer.is_last_batch:
+            if can_be_kept(trainer) and not trainer.is_last_batch:
                 self._keep_if_asked(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -206,6 +207,11 @@ def select_from_step(task: LightningModule) -> int:
 def is_fitting(trainer: Trainer) -> bool:
     """Whether a validation belongs to a training, and is not the trial of it before."""
     return trainer.state.fn == "fit" and not trainer.sanity_checking
+
+
+def can_be_kept(trainer: Trainer) -> bool:
+    """Whether the state is whole in a validation of a training: no checkpoint holds gradients that add up to a step."""
+    return is_fitting(trainer) and not trainer.fit_loop._should_accumulate()
 
 
 def validation_follows(trainer: Trainer, batch_idx: int) -> bool:

@@ -56,6 +56,16 @@ def test_a_stop_in_a_validation_does_not_change_a_later_one_of_its_epoch(tmp_pat
     assert_same_end(whole, first, second, fit(folder, resume=True, **settings()))
 
 
+def test_a_signal_in_a_validation_amid_accumulation_waits_for_the_step(tmp_path):
+    settings = {"max_epochs": 1, "accumulate_grad_batches": 2, "val_check_interval": 3}
+    whole = fit(tmp_path / "whole", **settings)
+    assert [step for step, _ in whole[2].validated] == [1]  # the third batch adds to the second step
+    first = fit(tmp_path / "parts", where="validation", step=1, **settings)
+    assert first[3].code == EXIT_CODE
+    assert torch.load(last_of(tmp_path / "parts"), weights_only=True)["global_step"] == 2
+    assert_same_end(whole, first, fit(tmp_path / "parts", resume=True, **settings))
+
+
 def test_before_there_is_anything_to_keep_a_signal_ends_the_process():
     with own_handlers():
         preemption.arm()
