@@ -27,7 +27,8 @@ class BestCheckpoint(ModelCheckpoint):
     goes on as if unbroken, so they are written where the state is whole: after a batch with an optimizer's step that no
     validation follows, after a validation, at the end of an epoch. A signal that comes during a validation does not
     wait for its end: the checkpoint leads back to the validation's start. A validation while gradients are accumulated
-    is the exception: the signal is heard after the step they make.
+    is the exception: the signal is heard after the step they make. Before the first step, and in a task that makes none,
+    there is nothing to keep: training starts anew.
 
     A task whose ``select_from_step`` is above zero is chosen from validations at that step or later alone, for it
     learns something else before: ``best.ckpt`` is not written until then, and a training that ends earlier says so.
@@ -115,9 +116,10 @@ class BestCheckpoint(ModelCheckpoint):
     ) -> None:
         """Keep the last one where it is due, or where a signal came."""
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        if trainer.global_step == self._step_before or validation_follows(trainer, batch_idx):
-            return  # gradients are being accumulated, or a better moment comes soon
-        self._keep_if_asked(trainer)
+        if trainer.global_step == 0:  # a pass without an optimizer, or gradients of the first step
+            self._stop_if_signalled(trainer)
+        elif trainer.global_step > self._step_before and not validation_follows(trainer, batch_idx):
+            self._keep_if_asked(trainer)  # else gradients are being accumulated, or a better moment comes soon
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """See for how many batches all processes can ask each other whether a signal came."""
@@ -156,9 +158,10 @@ class BestCheckpoint(ModelCheckpoint):
         """Write ``last.ckpt`` where enough steps were made since, and for a signal, which then ends the training."""
         if getattr(trainer, "fast_dev_run", False):
             return
-        if self.every_n_steps is not None and trainer.global_step - self._kept_at >= self.every_n_steps:
+        due = self.every_n_steps is not None and trainer.global_step - self._kept_at >= self.every_n_steps
+        if due:
             self._keep_last(trainer)
-        self._stop_if_signalled(trainer, kept=self._kept_at == trainer.global_step)
+        self._stop_if_signalled(trainer, kept=due)
 
     def _keep_last(self, trainer: Trainer) -> None:
         self.last_model_path = str(Path(str(self.dirpath)) / LAST)
@@ -171,6 +174,8 @@ class BestCheckpoint(ModelCheckpoint):
         came = torch.tensor(float(signal_name is not None), device=trainer.strategy.root_device)
         if not bool(sum_over_processes(came)):
             return
+        if not kept and trainer.global_step == 0:
+            raise Preempted(signal_name)  # starts anew: what a pass without an optimizer has found is in no checkpoint
         if not kept:
             self._keep_last(trainer)
         raise Preempted(signal_name, kept=f"{self.last_model_path} of step {trainer.global_step}")

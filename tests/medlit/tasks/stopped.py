@@ -54,7 +54,7 @@ class Send(Callback):
 
     def on_validation_end(self, runner, task):
         if not runner.sanity_checking:
-            self.validated.append((runner.global_step, float(runner.callback_metrics["val/loss"])))
+            self.validated.append((runner.global_step, float(runner.callback_metrics.get("val/loss", 0.0))))
 
     def _send(self, runner, where):
         if (self.where, self.step) == (where, runner.global_step):
