@@ -27,8 +27,8 @@ class BestCheckpoint(ModelCheckpoint):
     goes on as if unbroken, so they are written where the state is whole: after a batch with an optimizer's step that no
     validation follows, after a validation, at the end of an epoch. A signal that comes during a validation does not
     wait for its end: the checkpoint leads back to the validation's start. A validation while gradients are accumulated
-    is the exception: the signal is heard after the step they make. Before the first step, and in a task that makes none,
-    there is nothing to keep: training starts anew.
+    is the exception: the signal is heard after the step they make. Before the first step, and in a task that makes
+    none, there is nothing to keep: training starts anew.
 
     A task whose ``select_from_step`` is above zero is chosen from validations at that step or later alone, for it
     learns something else before: ``best.ckpt`` is not written until then, and a training that ends earlier says so.
@@ -118,7 +118,7 @@ class BestCheckpoint(ModelCheckpoint):
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if trainer.global_step == 0:  # a pass without an optimizer, or gradients of the first step
             self._stop_if_signalled(trainer)
-        elif trainer.global_step > self._step_before and not validation_follows(trainer, batch_idx):
+        elif trainer.global_step > self._step_before and not validation_follows(trainer):
             self._keep_if_asked(trainer)  # else gradients are being accumulated, or a better moment comes soon
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -219,13 +219,13 @@ def can_be_kept(trainer: Trainer) -> bool:
     return is_fitting(trainer) and not trainer.fit_loop._should_accumulate()
 
 
-def validation_follows(trainer: Trainer, batch_idx: int) -> bool:
+def validation_follows(trainer: Trainer) -> bool:
     """Whether a validation, or the end of the epoch, comes right after a batch.
 
     A checkpoint of this moment would lead past them: Lightning takes a batch that is done for one that was validated.
     """
-    every = trainer.val_check_batch
-    return trainer.is_last_batch or (every is not None and (batch_idx + 1) % every == 0)
+    loop, fetcher = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
+    return trainer.is_last_batch or (fetcher is not None and loop._should_check_val_fx(fetcher))
 
 
 def moved_to(folder: str, state: dict[str, Any]) -> dict[str, Any]:

@@ -66,6 +66,24 @@ def test_a_signal_in_a_validation_amid_accumulation_waits_for_the_step(tmp_path)
     assert_same_end(whole, first, fit(tmp_path / "parts", resume=True, **settings))
 
 
+@pytest.mark.parametrize("step", [6, 7])
+def test_validations_are_counted_across_epochs_where_they_are_asked_for_so(step, tmp_path):
+    settings = {"max_epochs": 3, "check_val_every_n_epoch": None, "val_check_interval": 3}
+    whole = fit(tmp_path / "whole", **settings)
+    assert [validated for validated, _ in whole[2].validated] == [3, 6, 9, 12]
+    first = fit(tmp_path / "parts", where="training", step=step, **settings)
+    assert torch.load(last_of(tmp_path / "parts"), weights_only=True)["global_step"] == step
+    assert_same_end(whole, first, fit(tmp_path / "parts", resume=True, **settings))
+
+
+def test_an_epoch_without_a_validation_waits_for_none(tmp_path):
+    settings = {"max_epochs": 2, "check_val_every_n_epoch": 2, "val_check_interval": 1, "make": early_intervention}
+    whole = fit(tmp_path / "whole", **settings)
+    first = fit(tmp_path / "parts", where="training", step=2, **settings)
+    assert torch.load(last_of(tmp_path / "parts"), weights_only=True)["global_step"] == 2
+    assert_same_end(whole, first, fit(tmp_path / "parts", resume=True, **settings))
+
+
 def test_before_there_is_anything_to_keep_a_signal_ends_the_process():
     with own_handlers():
         preemption.arm()
