@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.plugins.io import CheckpointIO
@@ -19,6 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from medlit import code_paths, resume, run_folder
 from medlit.callbacks import BestCheckpoint, FiguresWriter, PredictionWriter, RunFolder, RunManifest
+from medlit.callbacks.checkpoint import keeper_of
 from medlit.checkpoint_io import SealedCheckpointIO
 from medlit.config_errors import explain, refuse_unheard, refused
 from medlit.config_source import config_files, read_settings
@@ -215,7 +216,7 @@ class MedlitCLI(LightningCLI):
         callbacks = with_defaults(self._get(self.config_init, "trainer").callbacks, checkpoints=checkpoints)
         if self.verb == "fit":
             save = partial(save_config, self._parser(self.verb), options)
-            going_on = {"resumed": options.resume, "damaged": self.found.damaged}
+            going_on = {"resumed": options.resume, "damaged": self.found.damaged, "overwrite": options.overwrite}
             callbacks = [RunFolder(Path(options.run_dir), save, settings=self.settings, **going_on), *callbacks]
         plugins = with_sealed_checkpoints(self._get(self.config_init, "trainer").plugins)
         return super().instantiate_trainer(**{"callbacks": callbacks, "plugins": plugins, **kwargs})
@@ -232,7 +233,7 @@ class MedlitCLI(LightningCLI):
         options = self.options
         if not options.test_after_fit or options.trainer.fast_dev_run:
             return
-        best = getattr(self.trainer.checkpoint_callback, "best_model_path", "")
+        best = getattr(keeper_of(self.trainer), "best_model_path", "")
         if not best and options.resume and run_folder.best_checkpoint(options.run_dir).is_file():
             best = str(run_folder.best_checkpoint(options.run_dir))
         if not best:
@@ -246,7 +247,8 @@ def with_defaults(callbacks: Callback | Sequence[Callback] | None, *, checkpoint
     """The configured callbacks and what every run folder gets: checkpoints, manifest, predictions, figures.
 
     Args:
-        callbacks: Those of the configuration; one of the same kind takes the place of a default.
+        callbacks: Those of the configuration; one of the same kind takes the place of a default. Other checkpoints than
+            `BestCheckpoint` take no place: a run goes on from its own.
         checkpoints: Whether the run keeps checkpoints.
     """
     own = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
@@ -256,8 +258,10 @@ def with_defaults(callbacks: Callback | Sequence[Callback] | None, *, checkpoint
         (FiguresWriter, FiguresWriter),
     ]
     if checkpoints:
-        defaults.append((Checkpoint, BestCheckpoint))
-    return [*own, *(make() for kind, make in defaults if not any(isinstance(callback, kind) for callback in own))]
+        defaults.append((BestCheckpoint, BestCheckpoint))
+    added = [make() for kind, make in defaults if not any(isinstance(callback, kind) for callback in own)]
+    # Last, so that it keeps what other checkpoints have noted of the same step.
+    return sorted([*own, *added], key=lambda callback: isinstance(callback, BestCheckpoint))
 
 
 def with_sealed_checkpoints(plugins: Any) -> list[Any]:

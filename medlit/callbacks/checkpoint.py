@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from medlit import preemption
 from medlit.callbacks.positions import Positions, forget_stopped_validation, go_on_with_next_epoch
@@ -207,6 +207,12 @@ class BestCheckpoint(ModelCheckpoint):
 def select_from_step(task: LightningModule) -> int:
     """The step from which a task may be chosen by its validation; 0 for tasks that say nothing of it."""
     return int(getattr(task, "select_from_step", 0))
+
+
+def keeper_of(trainer: Trainer) -> Checkpoint | None:
+    """The callback whose best checkpoint is the run's; Lightning's first where it is not medlit's, None without any."""
+    own = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, BestCheckpoint)]
+    return own[0] if own else trainer.checkpoint_callback
 
 
 def is_fitting(trainer: Trainer) -> bool:

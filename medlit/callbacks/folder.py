@@ -23,6 +23,7 @@ class RunFolder(Callback):
         settings: Of `medlit.resume.settings_of`.
         resumed: Whether training goes on from a checkpoint that was found, not named.
         damaged: Checkpoints that were found damaged on the way, and why.
+        overwrite: Whether checkpoints of an earlier run may go that are not medlit's.
     """
 
     def __init__(
@@ -33,9 +34,10 @@ class RunFolder(Callback):
         settings: Mapping[str, str],
         resumed: bool = False,
         damaged: Mapping[Path, str] | None = None,
+        overwrite: bool = False,
     ) -> None:
         self.folder, self.save, self.settings = folder, save, dict(settings)
-        self.resumed, self.damaged = resumed, dict(damaged or {})
+        self.resumed, self.damaged, self.overwrite = resumed, dict(damaged or {}), overwrite
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove the run that is overwritten, if any, and write the configuration."""
@@ -44,7 +46,8 @@ class RunFolder(Callback):
         checkpoint = None if trainer.ckpt_path is None else str(trainer.ckpt_path)
         if not run_folder.is_within(self.folder, checkpoint):
             logs = [getattr(logger, "log_dir", None) for logger in trainer.loggers]
-            run_folder.clear(self.folder, keep=[log for log in logs if log])
+            keep = [log for log in logs if log]
+            run_folder.clear(self.folder, keep=keep, spare_checkpoints=not self.overwrite)
         for line in resume.set_aside(self.damaged):
             print(line, flush=True)
         self.folder.mkdir(parents=True, exist_ok=True)
