@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from medlit import preemption
-from medlit.callbacks.positions import Positions, forget_stopped_validation, go_on_with_next_epoch
+from medlit.callbacks.positions import Positions, forget_stopped_validation, go_on_with_next_epoch, stay_within_epoch
 from medlit.collectives import sum_over_processes
 from medlit.errors import ConfigurationError
 from medlit.preemption import Preempted
@@ -86,6 +86,7 @@ class BestCheckpoint(ModelCheckpoint):
         """Keep the figures that callbacks go by until the next validation; during one, lead back to its start."""
         checkpoint[FIGURES] = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self._positions.put_into(checkpoint)
+        stay_within_epoch(trainer, checkpoint)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Take those figures, for when training starts."""

@@ -51,6 +51,20 @@ class Positions:
             checkpoint["loops"]["fit_loop"] = self._loops
 
 
+def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
+    """Let a checkpoint of a training that ended within an epoch lead there, should it be given more steps or time.
+
+    Lightning ends the epoch where it ends the training, and would go on with the next one.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    epochs = trainer.fit_loop.epoch_progress.current
+    is_within = loop.batch_progress.current.ready > 0 and not loop._num_ready_batches_reached()
+    if "loops" in checkpoint and is_within and epochs.processed == epochs.ready:
+        for counts in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
+            counts["processed"] -= 1
+            counts["completed"] = min(counts["completed"], counts["processed"])
+
+
 def forget_stopped_validation(trainer: Trainer) -> None:
     """Count the batches of a stopped validation as not begun; called when training starts.
 
