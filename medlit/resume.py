@@ -13,7 +13,9 @@ from medlit.run_folder import BEST, LAST, PREVIOUS
 from medlit.seal import verify
 
 KEY = "medlit_run"
-"""Of a checkpoint: what the run was started with."""
+"""Of a checkpoint: what the run was started with, and whether it had decided to stop."""
+STOPPED = "stopped"
+"""Below `KEY`: yes in a checkpoint of a training's end that came before all its epochs or steps, and not for time."""
 
 FREE = (
     "run_dir",
@@ -204,11 +206,7 @@ def stopped_early(folder: Path) -> bool:
     from medlit.models.weights import read_file  # here: it imports torch
 
     try:
-        callbacks = read_file(last, mmap=True).get("callbacks", {}) if last.is_file() else {}
+        said = read_file(last, mmap=True).get(KEY) if last.is_file() else None
     except CheckpointMismatchError:
         return False
-    try:
-        states = [state for key, state in callbacks.items() if str(key).startswith("EarlyStopping")]
-        return any(state["wait_count"] >= state["patience"] or state["stopped_epoch"] > 0 for state in states)
-    except (AttributeError, KeyError, TypeError):  # not as Lightning writes it
-        return False
+    return isinstance(said, dict) and said.get(STOPPED) is True

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Timer
 
 from medlit import resume, run_folder
 from medlit.callbacks.manifest import global_batch
+from medlit.callbacks.positions import epoch_has_ended
 
 
 class RunFolder(Callback):
@@ -54,10 +56,26 @@ class RunFolder(Callback):
         self.save(self.folder / run_folder.CONFIG)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Say with which settings it was trained."""
-        checkpoint[resume.KEY] = {"settings": self.settings, "global_batch": global_batch(trainer)}
+        """Say with which settings it was trained, and whether it has come to its end."""
+        checkpoint[resume.KEY] = {
+            "settings": self.settings,
+            "global_batch": global_batch(trainer),
+            resume.STOPPED: has_stopped(trainer),
+        }
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Refuse another number of cases per step."""
         if self.resumed:
             resume.check_global_batch(checkpoint, global_batch(trainer), source=str(trainer.ckpt_path))
+
+
+def has_stopped(trainer: Trainer) -> bool:
+    """Whether an epoch has ended and early stopping, or a task, ends the training with it.
+
+    Lightning keeps no such decision. Running out of time is none: more may be given.
+    """
+    callbacks: list[Callback] = getattr(trainer, "callbacks", [])
+    left = [callback.time_remaining() for callback in callbacks if isinstance(callback, Timer)]
+    out_of_time = any(seconds is not None and seconds <= 0 for seconds in left)
+    is_decided = trainer.should_stop and trainer.fit_loop._can_stop_early
+    return is_decided and not out_of_time and epoch_has_ended(trainer)

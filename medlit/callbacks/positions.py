@@ -51,15 +51,20 @@ class Positions:
             checkpoint["loops"]["fit_loop"] = self._loops
 
 
+def epoch_has_ended(trainer: Trainer) -> bool:
+    """Whether Lightning has ended the newest epoch: all of its batches are done, or training ends."""
+    counts: Any = trainer.fit_loop.epoch_progress.current  # declared without all that it counts
+    return bool(counts.processed == counts.ready)
+
+
 def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     """Let a checkpoint of a training that ended within an epoch lead there, should it be given more steps or time.
 
     Lightning ends the epoch where it ends the training, and would go on with the next one.
     """
     loop = trainer.fit_loop.epoch_loop
-    epochs = trainer.fit_loop.epoch_progress.current
     is_within = loop.batch_progress.current.ready > 0 and not loop._num_ready_batches_reached()
-    if "loops" in checkpoint and is_within and epochs.processed == epochs.ready:
+    if "loops" in checkpoint and is_within and epoch_has_ended(trainer):
         for counts in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
             counts["processed"] -= 1
             counts["completed"] = min(counts["completed"], counts["processed"])
