@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from medlit import preemption
 from medlit.callbacks.positions import Positions, forget_stopped_validation, go_on_with_next_epoch, stay_within_epoch
+from medlit.callbacks.refused import refuse_callbacks
 from medlit.collectives import sum_over_processes
 from medlit.errors import ConfigurationError
 from medlit.preemption import Preempted
@@ -65,8 +66,10 @@ class BestCheckpoint(ModelCheckpoint):
     # Where it writes, and what it remembers
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write into the run folder."""
+        """Write into the run folder; refuse callbacks that do not go with that."""
         self.dirpath = str(Path(trainer.default_root_dir).resolve() / "checkpoints")
+        if stage == "fit":
+            refuse_callbacks(trainer, self)
         with warnings.catch_warnings():
             # A run that is resumed, or overwritten as asked, writes where there are checkpoints already.
             warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
