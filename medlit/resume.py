@@ -71,17 +71,23 @@ def find_newest(run_dir: str | Path) -> Found:
 
     Raises:
         DamagedCheckpointError: If there are checkpoints, and none is sound.
+        ConfigurationError: If the system does not let one be read: nobody knows whether that is sound.
     """
     folder = Path(run_dir) / "checkpoints"
     damaged: dict[Path, str] = {}
     for path in (folder / name for name in (LAST, PREVIOUS, BEST)):
-        if not path.exists():
-            continue
         try:
             check_sound(path)
-        except (CheckpointMismatchError, OSError) as error:
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except CheckpointMismatchError as error:
             damaged[path] = str(error)
             continue
+        except OSError as error:  # it may be sound all the same
+            raise ConfigurationError(
+                f"{path}: cannot be read ({error.strerror or error}), whatever it holds: see to the file system, and "
+                "try again"
+            ) from error
         return Found(path, damaged)
     if damaged:
         raise DamagedCheckpointError(
