@@ -192,8 +192,7 @@ class BestCheckpoint(ModelCheckpoint):
         super().on_exception(trainer, pl_module, exception)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say where nothing could be chosen; from now on a signal ends the process."""
-        preemption.note_only(False)
+        """Say where nothing could be chosen; hear a signal once more, for a later one ends the process."""
         super().on_train_end(trainer, pl_module)
         first = select_from_step(pl_module)
         if (
@@ -206,6 +205,9 @@ class BestCheckpoint(ModelCheckpoint):
                 f"No best.ckpt: it is chosen by {self.monitor} from step {first} on, training ended at step "
                 f"{trainer.global_step}, last validated at step {self._validated_at or 0}; last.ckpt is there."
             )
+        if not getattr(trainer, "fast_dev_run", False):
+            self._stop_if_signalled(trainer, kept=True)
+        preemption.note_only(False)
 
 
 def select_from_step(task: LightningModule) -> int:

@@ -80,14 +80,15 @@ def forget_stopped_validation(trainer: Trainer) -> None:
 
 
 def go_on_with_next_epoch(trainer: Trainer) -> None:
-    """Let a training that was kept at the end of an epoch go on with the next one; called when training starts.
+    """Let a training that was kept between two epochs go on with the next one; called when training starts.
 
     With ``max_steps`` Lightning takes every training that goes on for one within an epoch: it would end the epoch a
-    second time, count it twice, and let a plateau step again.
+    second time, count it twice, and let a plateau step again; that also before the first epoch.
     """
     loop = trainer.fit_loop
     if loop.restarted_on_epoch_end:
         loop.epoch_progress.increment_completed()
+    if loop.restarted_on_epoch_end or loop.epoch_progress.total.ready == 0:
         loop.reset_restart_stage()
         loop._restarting = False  # its setter says yes to whatever has max_steps
         loop.epoch_loop.restarting = False

@@ -2,10 +2,12 @@
 
 import os
 import signal
+from functools import partial
 
 import pytest
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.cli import ReduceLROnPlateau
 
 from medlit import preemption
 from medlit.callbacks import BestCheckpoint
@@ -82,6 +84,37 @@ def test_an_epoch_without_a_validation_waits_for_none(tmp_path):
     first = fit(tmp_path / "parts", where="training", step=2, **settings)
     assert torch.load(last_of(tmp_path / "parts"), weights_only=True)["global_step"] == 2
     assert_same_end(whole, first, fit(tmp_path / "parts", resume=True, **settings))
+
+
+def test_a_validation_before_the_first_step_leaves_nothing_to_keep_where_it_is_stopped(tmp_path):
+    settings = {"max_epochs": 1, "make": partial(early_intervention, fidelity="code")}
+    whole, folder = fit(tmp_path / "whole", **settings), tmp_path / "parts"
+    assert [step for step, _ in whole[2].validated] == [0, 4]
+    first = fit(folder, where="validation", step=0, **settings)
+    assert str(first[3]) == "stopped by SIGUSR1 where there was nothing to keep"
+    assert not last_of(folder).exists()
+    assert_same_end(whole, first, fit(folder, **settings))
+
+
+@pytest.mark.parametrize("settings", [{"max_epochs": 2}, {"max_epochs": -1, "max_steps": 6}], ids=["epochs", "steps"])
+def test_a_training_goes_on_behind_the_validation_before_its_first_step(settings, tmp_path):
+    plateau = partial(ReduceLROnPlateau, monitor="val/loss", patience=0, factor=0.5, threshold=0.5)
+    settings |= {"make": partial(early_intervention, fidelity="code", scheduler=plateau)}
+    whole, folder = fit(tmp_path / "whole", **settings), tmp_path / "parts"
+    first = fit(folder, where="training", step=2, kill=True, **settings)
+    assert torch.load(last_of(folder), weights_only=True)["global_step"] == 0
+    assert_same_end(whole, first, fit(folder, resume=True, **settings))
+
+
+def test_a_signal_at_the_very_end_is_heard(tmp_path):
+    class Late(Callback):
+        def on_train_end(self, *_):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    *_, stopped = fit(tmp_path, callbacks=[Late()], max_epochs=1)
+    assert str(stopped) == f"stopped by SIGTERM, {last_of(tmp_path)} of step 4 is whole"
+    *_, second, stopped = fit(tmp_path, resume=True, max_epochs=1)
+    assert (second.losses, stopped) == ({}, None)
 
 
 def test_before_there_is_anything_to_keep_a_signal_ends_the_process():
