@@ -11,15 +11,15 @@ from typing import Any
 import yaml
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
 from medlit import code_paths, resume, run_folder
-from medlit.callbacks import BestCheckpoint, FiguresWriter, PredictionWriter, RunFolder, RunManifest
+from medlit.callbacks import RunFolder
 from medlit.callbacks.checkpoint import keeper_of
+from medlit.callbacks.defaults import with_defaults
 from medlit.checkpoint_io import SealedCheckpointIO
 from medlit.config_errors import explain, refuse_unheard, refused
 from medlit.config_source import config_files, read_settings
@@ -164,6 +164,11 @@ class MedlitCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """See to run folder and checkpoint before anything heavy is made."""
         options = self.options
+        if options.trainer.overfit_batches:
+            raise ConfigurationError(
+                "trainer.overfit_batches would take the place of the data's samplers, which also say how a case is "
+                "read: set trainer.limit_train_batches instead"
+            )
         if options.ckpt_path is not None and not (Path(options.ckpt_path).is_file() or "://" in options.ckpt_path):
             raise WeightsNotFoundError(f"checkpoint {options.ckpt_path} does not exist")
         if self.verb == "fit":
@@ -241,27 +246,6 @@ class MedlitCLI(LightningCLI):
             return
         say(f"test after fit: {os.path.relpath(best)}")
         self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, verbose=False, weights_only=True)
-
-
-def with_defaults(callbacks: Callback | Sequence[Callback] | None, *, checkpoints: bool) -> list[Callback]:
-    """The configured callbacks and what every run folder gets: checkpoints, manifest, predictions, figures.
-
-    Args:
-        callbacks: Those of the configuration; one of the same kind takes the place of a default. Other checkpoints than
-            `BestCheckpoint` take no place: a run goes on from its own.
-        checkpoints: Whether the run keeps checkpoints.
-    """
-    own = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
-    defaults: list[tuple[type[Callback], type[Callback]]] = [
-        (RunManifest, RunManifest),
-        (PredictionWriter, PredictionWriter),
-        (FiguresWriter, FiguresWriter),
-    ]
-    if checkpoints:
-        defaults.append((BestCheckpoint, BestCheckpoint))
-    added = [make() for kind, make in defaults if not any(isinstance(callback, kind) for callback in own)]
-    # Last, so that it keeps what other checkpoints have noted of the same step.
-    return sorted([*own, *added], key=lambda callback: isinstance(callback, BestCheckpoint))
 
 
 def with_sealed_checkpoints(plugins: Any) -> list[Any]:

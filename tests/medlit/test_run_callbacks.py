@@ -6,7 +6,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, OnExcept
 
 from medlit.callbacks import BestCheckpoint, FiguresWriter, PredictionWriter, RunManifest
 from medlit.callbacks.checkpoint import keeper_of
-from medlit.lightning_cli import with_defaults
+from medlit.callbacks.defaults import with_defaults
 
 STOP, CSV, OTHER, MANIFEST = EarlyStopping("val/map"), PredictionWriter("csv"), ModelCheckpoint(), RunManifest()
 FIGURES, RESCUE = FiguresWriter(), OnExceptionCheckpoint(".")
