@@ -62,12 +62,18 @@ def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
 
     Lightning ends the epoch where it ends the training, and would go on with the next one.
     """
-    loop = trainer.fit_loop.epoch_loop
+    loop, fetcher = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
     is_within = loop.batch_progress.current.ready > 0 and not loop._num_ready_batches_reached()
-    if "loops" in checkpoint and is_within and epoch_has_ended(trainer):
-        for counts in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
-            counts["processed"] -= 1
-            counts["completed"] = min(counts["completed"], counts["processed"])
+    if "loops" not in checkpoint or not is_within or not epoch_has_ended(trainer):
+        return
+    state = checkpoint["loops"]["fit_loop"]
+    for counts in state["epoch_progress"].values():
+        counts["processed"] -= 1
+        counts["completed"] = min(counts["completed"], counts["processed"])
+    if fetcher is not None and not trainer.should_stop and loop._should_check_val_fx(fetcher):
+        state["epoch_loop.state_dict"]["_batches_that_stepped"] -= (
+            1  # counted again where the validation is passed over
+        )
 
 
 def forget_stopped_validation(trainer: Trainer) -> None:

@@ -112,3 +112,5 @@ def assert_same_end(whole, *parts):
     scores = [runner.checkpoint_callback.best_model_score for runner in (unbroken, resumed)]
     assert scores[0] == scores[1]
     assert (resumed.current_epoch, resumed.global_step) == (unbroken.current_epoch, unbroken.global_step)
+    logged = [runner.fit_loop.epoch_loop._batches_that_stepped for runner in (unbroken, resumed)]
+    assert logged[0] == logged[1]
