@@ -11,14 +11,15 @@ from typing import Any
 import yaml
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
 from medlit import code_paths, resume, run_folder
-from medlit.callbacks import BestCheckpoint, FiguresWriter, PredictionWriter, RunFolder, RunManifest
+from medlit.callbacks import RunFolder
+from medlit.callbacks.checkpoint import keeper_of
+from medlit.callbacks.defaults import with_defaults
 from medlit.checkpoint_io import SealedCheckpointIO, refuse_address
 from medlit.config_errors import explain, refuse_unheard, refused
 from medlit.config_source import config_files, read_settings
@@ -164,6 +165,11 @@ class MedlitCLI(LightningCLI):
         """See to run folder and checkpoint before anything heavy is made."""
         options = self.options
         refuse_address(options.ckpt_path)  # before it is taken for a file: http:/x may be one
+        if options.trainer.overfit_batches:
+            raise ConfigurationError(
+                "trainer.overfit_batches would take the place of the data's samplers, which also say how a case is "
+                "read: set trainer.limit_train_batches instead"
+            )
         if options.ckpt_path is not None and not Path(options.ckpt_path).is_file():
             raise WeightsNotFoundError(f"checkpoint {options.ckpt_path} does not exist")
         if self.verb == "fit":
@@ -216,7 +222,7 @@ class MedlitCLI(LightningCLI):
         callbacks = with_defaults(self._get(self.config_init, "trainer").callbacks, checkpoints=checkpoints)
         if self.verb == "fit":
             save = partial(save_config, self._parser(self.verb), options)
-            going_on = {"resumed": options.resume, "damaged": self.found.damaged}
+            going_on = {"resumed": options.resume, "damaged": self.found.damaged, "overwrite": options.overwrite}
             callbacks = [RunFolder(Path(options.run_dir), save, settings=self.settings, **going_on), *callbacks]
         plugins = with_sealed_checkpoints(self._get(self.config_init, "trainer").plugins)
         return super().instantiate_trainer(**{"callbacks": callbacks, "plugins": plugins, **kwargs})
@@ -233,7 +239,7 @@ class MedlitCLI(LightningCLI):
         options = self.options
         if not options.test_after_fit or options.trainer.fast_dev_run:
             return
-        best = getattr(self.trainer.checkpoint_callback, "best_model_path", "")
+        best = getattr(keeper_of(self.trainer), "best_model_path", "")
         if not best and options.resume and run_folder.best_checkpoint(options.run_dir).is_file():
             best = str(run_folder.best_checkpoint(options.run_dir))
         if not best:
@@ -244,24 +250,6 @@ class MedlitCLI(LightningCLI):
             return
         say(f"test after fit: {os.path.relpath(best)}")
         self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, verbose=False, weights_only=True)
-
-
-def with_defaults(callbacks: Callback | Sequence[Callback] | None, *, checkpoints: bool) -> list[Callback]:
-    """The configured callbacks and what every run folder gets: checkpoints, manifest, predictions, figures.
-
-    Args:
-        callbacks: Those of the configuration; one of the same kind takes the place of a default.
-        checkpoints: Whether the run keeps checkpoints.
-    """
-    own = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
-    defaults: list[tuple[type[Callback], type[Callback]]] = [
-        (RunManifest, RunManifest),
-        (PredictionWriter, PredictionWriter),
-        (FiguresWriter, FiguresWriter),
-    ]
-    if checkpoints:
-        defaults.append((Checkpoint, BestCheckpoint))
-    return [*own, *(make() for kind, make in defaults if not any(isinstance(callback, kind) for callback in own))]
 
 
 def with_sealed_checkpoints(plugins: Any) -> list[Any]:

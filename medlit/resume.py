@@ -13,7 +13,9 @@ from medlit.run_folder import BEST, LAST, PREVIOUS
 from medlit.seal import verify
 
 KEY = "medlit_run"
-"""Of a checkpoint: what the run was started with."""
+"""Of a checkpoint: what the run was started with, and whether it had decided to stop."""
+STOPPED = "stopped"
+"""Below `KEY`: yes in a checkpoint of a training's end that came before all its epochs or steps, and not for time."""
 
 FREE = (
     "run_dir",
@@ -69,17 +71,23 @@ def find_newest(run_dir: str | Path) -> Found:
 
     Raises:
         DamagedCheckpointError: If there are checkpoints, and none is sound.
+        ConfigurationError: If the system does not let one be read: nobody knows whether that is sound.
     """
     folder = Path(run_dir) / "checkpoints"
     damaged: dict[Path, str] = {}
     for path in (folder / name for name in (LAST, PREVIOUS, BEST)):
-        if not path.exists():
-            continue
         try:
             check_sound(path)
-        except (CheckpointMismatchError, OSError) as error:
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except CheckpointMismatchError as error:
             damaged[path] = str(error)
             continue
+        except OSError as error:  # it may be sound all the same
+            raise ConfigurationError(
+                f"{path}: cannot be read ({error.strerror or error}), whatever it holds: see to the file system, and "
+                "try again"
+            ) from error
         return Found(path, damaged)
     if damaged:
         raise DamagedCheckpointError(
@@ -204,11 +212,7 @@ def stopped_early(folder: Path) -> bool:
     from medlit.models.weights import read_file  # here: it imports torch
 
     try:
-        callbacks = read_file(last, mmap=True).get("callbacks", {}) if last.is_file() else {}
+        said = read_file(last, mmap=True).get(KEY) if last.is_file() else None
     except CheckpointMismatchError:
         return False
-    try:
-        states = [state for key, state in callbacks.items() if str(key).startswith("EarlyStopping")]
-        return any(state["wait_count"] >= state["patience"] or state["stopped_epoch"] > 0 for state in states)
-    except (AttributeError, KeyError, TypeError):  # not as Lightning writes it
-        return False
+    return isinstance(said, dict) and said.get(STOPPED) is True

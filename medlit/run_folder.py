@@ -116,18 +116,21 @@ def is_kept(run_dir: str | Path) -> bool:
     return not status.startswith("failed")
 
 
-def clear(run_dir: str | Path, *, keep: Collection[str | Path] = ()) -> None:
+def clear(run_dir: str | Path, *, keep: Collection[str | Path] = (), spare_checkpoints: bool = False) -> None:
     """Remove what an earlier run of medlit wrote; anything else stays.
 
     Args:
         run_dir: The folder of the run.
         keep: Folders below ``logs/<kind>/`` that are in use.
+        spare_checkpoints: Keep those with checkpoints too: other callbacks than medlit's write theirs there.
     """
     run_dir = Path(run_dir)
     if not is_run(run_dir):
         return
     kept = {Path(folder).resolve() for folder in keep}
     logs = [path for kind in LOGS for path in run_dir.glob(f"{kind}/*") if path.resolve() not in kept]
+    if spare_checkpoints:
+        logs = [path for path in logs if path.is_symlink() or not any(path.rglob("*.ckpt"))]
     for path in [*(path for pattern in OUTPUTS for path in run_dir.glob(pattern)), *logs]:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     for folder in ("checkpoints", *LOGS, "logs"):

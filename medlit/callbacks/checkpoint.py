@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from medlit import preemption
-from medlit.callbacks.positions import Positions, go_on_with_next_epoch
+from medlit.callbacks.positions import Positions, forget_stopped_validation, go_on_with_next_epoch, stay_within_epoch
+from medlit.callbacks.refused import refuse_callbacks
 from medlit.collectives import sum_over_processes
 from medlit.errors import ConfigurationError
 from medlit.preemption import Preempted
@@ -26,7 +27,9 @@ class BestCheckpoint(ModelCheckpoint):
     training (`medlit.preemption`); what was ``last.ckpt`` stays as ``previous.ckpt``. Training resumed from any of them
     goes on as if unbroken, so they are written where the state is whole: after a batch with an optimizer's step that no
     validation follows, after a validation, at the end of an epoch. A signal that comes during a validation does not
-    wait for its end: the checkpoint leads back to the validation's start.
+    wait for its end: the checkpoint leads back to the validation's start. A validation while gradients are accumulated
+    is the exception: the signal is heard after the step they make. Before the first step, and in a task that makes
+    none, there is nothing to keep: training starts anew.
 
     A task whose ``select_from_step`` is above zero is chosen from validations at that step or later alone, for it
     learns something else before: ``best.ckpt`` is not written until then, and a training that ends earlier says so.
@@ -63,8 +66,10 @@ class BestCheckpoint(ModelCheckpoint):
     # Where it writes, and what it remembers
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write into the run folder."""
+        """Write into the run folder; refuse callbacks that do not go with that."""
         self.dirpath = str(Path(trainer.default_root_dir).resolve() / "checkpoints")
+        if stage == "fit":
+            refuse_callbacks(trainer, self)
         with warnings.catch_warnings():
             # A run that is resumed, or overwritten as asked, writes where there are checkpoints already.
             warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
@@ -84,6 +89,7 @@ class BestCheckpoint(ModelCheckpoint):
         """Keep the figures that callbacks go by until the next validation; during one, lead back to its start."""
         checkpoint[FIGURES] = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self._positions.put_into(checkpoint)
+        stay_within_epoch(trainer, checkpoint)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Take those figures, for when training starts."""
@@ -101,6 +107,7 @@ class BestCheckpoint(ModelCheckpoint):
         self._kept_at = self._step_before = trainer.global_step
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in self._figures.items()})
         go_on_with_next_epoch(trainer)
+        forget_stopped_validation(trainer)
         preemption.arm()
         preemption.note_only(True)
 
@@ -113,9 +120,10 @@ class BestCheckpoint(ModelCheckpoint):
     ) -> None:
         """Keep the last one where it is due, or where a signal came."""
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        if trainer.global_step == self._step_before or validation_follows(trainer, batch_idx):
-            return  # gradients are being accumulated, or a better moment comes soon
-        self._keep_if_asked(trainer)
+        if trainer.global_step == 0:  # a pass without an optimizer, or gradients of the first step
+            self._stop_if_signalled(trainer)
+        elif trainer.global_step > self._step_before and not validation_follows(trainer):
+            self._keep_if_asked(trainer)  # else gradients are being accumulated, or a better moment comes soon
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """See for how many batches all processes can ask each other whether a signal came."""
@@ -127,7 +135,7 @@ class BestCheckpoint(ModelCheckpoint):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """End a training that a signal stops in its validation."""
-        if is_fitting(trainer) and self._positions.in_step(trainer, batch_idx):
+        if can_be_kept(trainer) and self._positions.in_step(trainer, batch_idx):
             self._stop_if_signalled(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -137,7 +145,7 @@ class BestCheckpoint(ModelCheckpoint):
         super().on_validation_end(trainer, pl_module)
         if is_fitting(trainer):
             self._positions.leave_validation()
-            if not trainer.is_last_batch:
+            if can_be_kept(trainer) and not trainer.is_last_batch:
                 self._keep_if_asked(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -154,9 +162,10 @@ class BestCheckpoint(ModelCheckpoint):
         """Write ``last.ckpt`` where enough steps were made since, and for a signal, which then ends the training."""
         if getattr(trainer, "fast_dev_run", False):
             return
-        if self.every_n_steps is not None and trainer.global_step - self._kept_at >= self.every_n_steps:
+        due = self.every_n_steps is not None and trainer.global_step - self._kept_at >= self.every_n_steps
+        if due:
             self._keep_last(trainer)
-        self._stop_if_signalled(trainer, kept=self._kept_at == trainer.global_step)
+        self._stop_if_signalled(trainer, kept=due)
 
     def _keep_last(self, trainer: Trainer) -> None:
         self.last_model_path = str(Path(str(self.dirpath)) / LAST)
@@ -169,6 +178,8 @@ class BestCheckpoint(ModelCheckpoint):
         came = torch.tensor(float(signal_name is not None), device=trainer.strategy.root_device)
         if not bool(sum_over_processes(came)):
             return
+        if not kept and trainer.global_step == 0:
+            raise Preempted(signal_name)  # starts anew: what a pass without an optimizer has found is in no checkpoint
         if not kept:
             self._keep_last(trainer)
         raise Preempted(signal_name, kept=f"{self.last_model_path} of step {trainer.global_step}")
@@ -181,8 +192,7 @@ class BestCheckpoint(ModelCheckpoint):
         super().on_exception(trainer, pl_module, exception)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say where nothing could be chosen; from now on a signal ends the process."""
-        preemption.note_only(False)
+        """Say where nothing could be chosen; hear a signal once more, for a later one ends the process."""
         super().on_train_end(trainer, pl_module)
         first = select_from_step(pl_module)
         if (
@@ -195,6 +205,9 @@ class BestCheckpoint(ModelCheckpoint):
                 f"No best.ckpt: it is chosen by {self.monitor} from step {first} on, training ended at step "
                 f"{trainer.global_step}, last validated at step {self._validated_at or 0}; last.ckpt is there."
             )
+        if not getattr(trainer, "fast_dev_run", False):
+            self._stop_if_signalled(trainer, kept=True)
+        preemption.note_only(False)
 
 
 def select_from_step(task: LightningModule) -> int:
@@ -202,18 +215,29 @@ def select_from_step(task: LightningModule) -> int:
     return int(getattr(task, "select_from_step", 0))
 
 
+def keeper_of(trainer: Trainer) -> Checkpoint | None:
+    """The callback whose best checkpoint is the run's; Lightning's first where it is not medlit's, None without any."""
+    own = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, BestCheckpoint)]
+    return own[0] if own else trainer.checkpoint_callback
+
+
 def is_fitting(trainer: Trainer) -> bool:
     """Whether a validation belongs to a training, and is not the trial of it before."""
     return trainer.state.fn == "fit" and not trainer.sanity_checking
 
 
-def validation_follows(trainer: Trainer, batch_idx: int) -> bool:
+def can_be_kept(trainer: Trainer) -> bool:
+    """Whether the state is whole in a validation of a training: no checkpoint holds gradients that add up to a step."""
+    return is_fitting(trainer) and not trainer.fit_loop._should_accumulate()
+
+
+def validation_follows(trainer: Trainer) -> bool:
     """Whether a validation, or the end of the epoch, comes right after a batch.
 
     A checkpoint of this moment would lead past them: Lightning takes a batch that is done for one that was validated.
     """
-    every = trainer.val_check_batch
-    return trainer.is_last_batch or (every is not None and (batch_idx + 1) % every == 0)
+    loop, fetcher = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
+    return trainer.is_last_batch or (fetcher is not None and loop._should_check_val_fx(fetcher))
 
 
 def moved_to(folder: str, state: dict[str, Any]) -> dict[str, Any]:

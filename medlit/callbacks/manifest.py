@@ -13,7 +13,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from medlit.callbacks.checkpoint import select_from_step
+from medlit.callbacks.checkpoint import keeper_of, select_from_step
 from medlit.checkpoint import foundation_fingerprint
 from medlit.credentials import hidden_text, hidden_words
 from medlit.files import write_text
@@ -158,7 +158,7 @@ def global_batch(trainer: Trainer) -> int | None:
 
 def aims(trainer: Trainer, task: LightningModule) -> dict[str, Any]:
     """How far a training may go, and by which metric, from which step on, its best checkpoint is chosen."""
-    keeper = trainer.checkpoint_callback
+    keeper = keeper_of(trainer)
     return {
         "max_epochs": trainer.max_epochs,
         "monitor": getattr(keeper, "monitor", None),

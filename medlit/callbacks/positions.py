@@ -51,15 +51,50 @@ class Positions:
             checkpoint["loops"]["fit_loop"] = self._loops
 
 
+def epoch_has_ended(trainer: Trainer) -> bool:
+    """Whether Lightning has ended the newest epoch: all of its batches are done, or training ends."""
+    counts: Any = trainer.fit_loop.epoch_progress.current  # declared without all that it counts
+    return bool(counts.processed == counts.ready)
+
+
+def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
+    """Let a checkpoint of a training that ended within an epoch lead there, should it be given more steps or time.
+
+    Lightning ends the epoch where it ends the training, and would go on with the next one.
+    """
+    loop, fetcher = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
+    is_within = loop.batch_progress.current.ready > 0 and not loop._num_ready_batches_reached()
+    if "loops" not in checkpoint or not is_within or not epoch_has_ended(trainer):
+        return
+    state = checkpoint["loops"]["fit_loop"]
+    for counts in state["epoch_progress"].values():
+        counts["processed"] -= 1
+        counts["completed"] = min(counts["completed"], counts["processed"])
+    if fetcher is not None and not trainer.should_stop and loop._should_check_val_fx(fetcher):
+        state["epoch_loop.state_dict"]["_batches_that_stepped"] -= (
+            1  # counted again where the validation is passed over
+        )
+
+
+def forget_stopped_validation(trainer: Trainer) -> None:
+    """Count the batches of a stopped validation as not begun; called when training starts.
+
+    Lightning has taken from them by now where training goes on, and leaves them so until the epoch ends: what it would
+    take from a later checkpoint of the same epoch, or from a second stop in the same validation, would be wrong.
+    """
+    trainer.fit_loop.epoch_loop.val_loop.batch_progress.total.reset_on_restart()
+
+
 def go_on_with_next_epoch(trainer: Trainer) -> None:
-    """Let a training that was kept at the end of an epoch go on with the next one; called when training starts.
+    """Let a training that was kept between two epochs go on with the next one; called when training starts.
 
     With ``max_steps`` Lightning takes every training that goes on for one within an epoch: it would end the epoch a
-    second time, count it twice, and let a plateau step again.
+    second time, count it twice, and let a plateau step again; that also before the first epoch.
     """
     loop = trainer.fit_loop
     if loop.restarted_on_epoch_end:
         loop.epoch_progress.increment_completed()
+    if loop.restarted_on_epoch_end or loop.epoch_progress.total.ready == 0:
         loop.reset_restart_stage()
         loop._restarting = False  # its setter says yes to whatever has max_steps
         loop.epoch_loop.restarting = False

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
@@ -16,7 +17,7 @@ from medlit.probe import L2_GRID, FeatureCache, LinearSolution, Neighbours
 from medlit.tasks.classification import ModelFactory
 from medlit.tasks.fidelity import Fidelity
 from medlit.tasks.one_pass import OnePassTask
-from medlit.tasks.probe_features import check_model, encode, open_cache
+from medlit.tasks.probe_features import KeepEncoded, check_model, encode, open_cache
 from medlit.tasks.probe_solution import choose, gathered
 from medlit.tasks.results import CaseResults, gather_objects, join, rows_of
 from medlit.tasks.unimodal import UnimodalTask
@@ -118,6 +119,10 @@ class ProbeTask(OnePassTask, UnimodalTask):  # type: ignore[misc]  # one has no 
         self._cache.faults.clear()
         rank_zero_info("ProbeTask: %d features known, %s", len(self._cache), self._cache.folder or "kept nowhere")
         datamodule.plain_training, datamodule.skip_images = True, self._cache.case_ids
+
+    def configure_callbacks(self) -> list[Callback]:
+        """What keeps the features of a pass that a signal stops."""
+        return [KeepEncoded()]
 
     def teardown(self, stage: str) -> None:
         """The DataModule gives all images again, to whoever asks next."""

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from data_modules.batch import VARIABLES, ClassificationBatch
 from medlit.errors import ConfigurationError, NonFiniteLossError
 from medlit.models import UnimodalClassifier
 from medlit.models.mama.settings import plain
+from medlit.preemption import Preempted
 from medlit.probe import FeatureCache
 
 FOLDER = "features"
@@ -40,6 +41,16 @@ def open_cache(model: UnimodalClassifier, trainer: Trainer, datamodule: Any, *, 
     return FeatureCache(
         None if getattr(trainer, "fast_dev_run", False) else root, settings, width=model.backbone.encoder.width
     )
+
+
+class KeepEncoded(Callback):
+    """Writes the features that a signal would lose: they are written in shards, the newest wait for more."""
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Write what is not on disk yet."""
+        cache = getattr(pl_module, "_cache", None)
+        if isinstance(exception, Preempted) and cache is not None:
+            cache.flush()
 
 
 def encode(model: UnimodalClassifier, batch: ClassificationBatch, rows: Sequence[int]) -> Tensor:

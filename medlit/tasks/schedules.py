@@ -173,7 +173,7 @@ def scheduler_config(
     A plateau steps after every epoch whatever ``interval`` says: its metric is one of validation.
 
     Raises:
-        ConfigurationError: If a plateau does not say what it watches.
+        ConfigurationError: If a plateau does not say what it watches, or it is a mean of training.
     """
     if not isinstance(scheduler, ReduceLROnPlateau):
         return {"scheduler": scheduler, "interval": interval}
@@ -182,6 +182,11 @@ def scheduler_config(
         raise ConfigurationError(
             "torch's ReduceLROnPlateau does not say which metric it watches; use class_path: "
             "lightning.pytorch.cli.ReduceLROnPlateau with init_args: {monitor: val/map, mode: max}"
+        )
+    if monitor.startswith("train/"):
+        raise ConfigurationError(
+            f"ReduceLROnPlateau cannot watch {monitor}, which is not known yet when it steps, right after the epoch's "
+            "validation: let it watch a figure of validation, such as val/loss"
         )
     return {"scheduler": scheduler, "interval": "epoch", "monitor": monitor}
 

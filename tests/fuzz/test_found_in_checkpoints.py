@@ -105,18 +105,13 @@ def test_a_pretraining_that_says_nonsense_of_itself_is_refused(tmp_path, changes
     assert "'medlit' entry is incomplete" in said
 
 
-def test_callbacks_that_lightning_does_not_write_stop_nothing(tmp_path):
+def test_an_entry_that_medlit_does_not_write_stops_nothing(tmp_path):
     for name in (CONFIG, "checkpoints/best.ckpt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / MANIFEST).write_text("{}")
-    for callbacks in (
-        3,
-        {"EarlyStopping": 3},
-        {"EarlyStopping": {}},
-        {"EarlyStopping": {"wait_count": "x", "patience": 1}},
-    ):
-        torch.save({"callbacks": callbacks}, tmp_path / "checkpoints" / "last.ckpt")
+    for said in (3, {}, {"stopped": 3}, {"stopped": {}}):
+        torch.save({"medlit_run": said}, tmp_path / "checkpoints" / "last.ckpt")
         assert not is_trained(tmp_path)
 
 

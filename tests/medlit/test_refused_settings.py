@@ -17,6 +17,7 @@ from tests.medlit.command_line import tiny
     ("option", "value", "message"),
     [
         ("--trainer.strategy", "dpp", "^Trainer: .*invalid strategy name: `strategy='dpp'`"),
+        ("--trainer.overfit_batches", "2", "^trainer.overfit_batches .* set trainer.limit_train_batches"),
         ("--model.prior", "{clinic: -1, derm: 1}", "^EarlyInterventionTask: priors .* must be finite"),
         ("--model.model.adapter.alphas", "[4, 8]", "^MoRConfig: MoR needs an alpha for each of its ranks"),
         ("--model.model.intervene_at", "99", "^intervene_at must be a block from 0 to 1, got 99"),

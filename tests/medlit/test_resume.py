@@ -1,5 +1,8 @@
 """Which checkpoint a run goes on from, and which settings may differ then."""
 
+import errno
+import os
+
 import pytest
 import torch
 
@@ -64,6 +67,17 @@ def test_a_damaged_newest_is_passed_over_and_told(run, damage):
     assert set_aside(found.damaged) == [f"{last} is kept as last.ckpt.damaged"]
     assert find_newest(run).checkpoint == found.checkpoint
     assert find_newest(run).damaged == {}
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.EACCES])
+def test_what_cannot_be_read_is_not_taken_for_damaged(run, number, monkeypatch):
+    def fail(path):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("medlit.resume.verify", fail)
+    words = rf"last\.ckpt: cannot be read \({os.strerror(number)}\), .* try again"
+    with pytest.raises(ConfigurationError, match=words):
+        find_newest(run)
 
 
 def test_the_best_is_the_last_resort(run):

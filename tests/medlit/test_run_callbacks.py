@@ -1,13 +1,15 @@
 """Every run folder gets checkpoints, manifest, predictions and figures, whatever callbacks a configuration lists."""
 
 import pytest
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, OnExceptionCheckpoint
 
 from medlit.callbacks import BestCheckpoint, FiguresWriter, PredictionWriter, RunManifest
-from medlit.lightning_cli import with_defaults
+from medlit.callbacks.checkpoint import keeper_of
+from medlit.callbacks.defaults import with_defaults
 
 STOP, CSV, OTHER, MANIFEST = EarlyStopping("val/map"), PredictionWriter("csv"), ModelCheckpoint(), RunManifest()
-FIGURES = FiguresWriter()
+FIGURES, RESCUE = FiguresWriter(), OnExceptionCheckpoint(".")
 
 
 @pytest.mark.parametrize("configured", [None, [], STOP, [STOP]])
@@ -18,8 +20,19 @@ def test_every_run_writes_them(configured):
 
 
 def test_those_of_the_configuration_come_first():
-    callbacks = with_defaults([OTHER, CSV, MANIFEST, FIGURES], checkpoints=True)
-    assert callbacks == [OTHER, CSV, MANIFEST, FIGURES]
+    best = BestCheckpoint()
+    callbacks = with_defaults([CSV, MANIFEST, FIGURES, best], checkpoints=True)
+    assert callbacks == [CSV, MANIFEST, FIGURES, best]
+
+
+def test_other_checkpoints_take_no_place_of_those_that_a_run_goes_on_from():
+    *others, added = with_defaults([OTHER, CSV, MANIFEST, FIGURES, RESCUE], checkpoints=True)
+    assert others == [OTHER, CSV, MANIFEST, FIGURES, RESCUE]
+    assert isinstance(added, BestCheckpoint)
+    assert with_defaults([added, OTHER], checkpoints=True)[-1] is added  # keeps what the others noted of the same step
+    runner = Trainer(accelerator="cpu", logger=False, callbacks=[OTHER, added])
+    assert keeper_of(runner) is added
+    assert keeper_of(Trainer(accelerator="cpu", logger=False, callbacks=[OTHER])) is OTHER
 
 
 def test_without_checkpoints_none_is_added():

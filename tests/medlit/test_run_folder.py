@@ -87,6 +87,17 @@ def test_overwriting_removes_the_run_and_nothing_else(run):
     assert files(run) == MINE | {"logs/csv/fit_2/metrics.csv"}
 
 
+def test_logs_with_checkpoints_stay_where_nobody_asked_to_overwrite(run):
+    other = run / "logs/csv/fit/checkpoints/epoch=3.ckpt"
+    other.parent.mkdir()
+    other.touch()
+    clear(run, spare_checkpoints=True)
+    assert files(run) == MINE | {"logs/csv/fit/metrics.csv", "logs/csv/fit/checkpoints/epoch=3.ckpt"}
+    write(run)
+    clear(run)
+    assert files(run) == MINE
+
+
 def test_what_a_link_leads_to_stays(run, tmp_path):
     (run / "predictions_test.csv").symlink_to(tmp_path / "elsewhere.csv")
     (run / "logs/csv/linked").symlink_to(tmp_path / "logs")

@@ -8,8 +8,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
+from lightning.pytorch import Callback
 
-from tests.medlit.tasks.run_one_pass import run
+from tests.medlit.tasks.run_one_pass import MeanColour, run
+from tests.medlit.tasks.stopped import fit
 
 ROOT = Path(__file__).parents[3]
 
@@ -29,6 +31,19 @@ def test_every_training_batch_is_seen_once_and_nothing_is_dropped_out(tmp_path):
     assert len(task.batches) == math.ceil(13 / 4)
     assert runner.current_epoch == 1
     assert all(batch.min() > 0 for batch in task.batches)
+
+
+@pytest.mark.parametrize("where", ["training", "validation"])
+def test_a_pass_that_a_signal_stops_starts_anew(where, tmp_path):
+    kind = {"make": MeanColour, "callbacks": [Callback()]}
+    whole, *_ = fit(tmp_path / "whole", **kind)
+    first, _, _, stopped = fit(tmp_path / "parts", where=where, step=0, **kind)
+    assert str(stopped) == "stopped by SIGUSR1 where there was nothing to keep"
+    assert len(first.batches) == {"training": 1, "validation": 4}[where]
+    assert not list((tmp_path / "parts/checkpoints").glob("*"))
+    again, runner, *_ = fit(tmp_path / "parts", **kind)
+    assert torch.equal(again.mean, whole.mean)
+    assert runner.current_epoch == 1
 
 
 @pytest.mark.slow

@@ -11,9 +11,11 @@ from data_modules.skin import Derm7ptDataModule
 from medlit.callbacks import BestCheckpoint, PredictionWriter, RunManifest
 from medlit.errors import ConfigurationError
 from medlit.models import UnimodalClassifier
+from medlit.preemption import Preempted
 from medlit.probe import Neighbours, solve_path
 from medlit.tasks import ProbeTask
 from tests.data_modules.trees import make_derm7pt
+from tests.medlit.tasks.stopped import Send, own_handlers
 from tests.medlit.tasks.tiny import BACKBONE, IMG_SIZE, TinyDataModule, trainer, unimodal
 
 PENALTIES = [1.0, 0.01]
@@ -107,6 +109,15 @@ def test_no_image_is_read_twice_also_by_another_run(tmp_path, root, encoded):
     assert len(encoded) == 48
     assert list(again.case_results.logits) == ["linear"]
     assert [path.name for path in (tmp_path / "runs").iterdir() if "features" in path.name] == ["features"]
+
+
+def test_what_was_encoded_before_a_signal_is_kept(tmp_path, root, encoded):
+    module, send = data(root), Send("training", 0)
+    with own_handlers(), pytest.raises(Preempted):
+        trainer(tmp_path / "runs/a", callbacks=[send, BestCheckpoint()]).fit(probe(module), module)
+    assert len(encoded) == 4  # one batch
+    fit(tmp_path / "runs/a", data(root), probe(module))
+    assert len(encoded) == len(set(encoded)) == 36
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,11 @@ def test_a_plateau_has_to_say_what_it_watches():
         scheduler_config(torch.optim.lr_scheduler.ReduceLROnPlateau(sgd()), interval="step")
 
 
+def test_a_plateau_cannot_watch_what_comes_after_its_step():
+    with pytest.raises(ConfigurationError, match=r"cannot watch train/loss, .* let it watch a figure of validation"):
+        scheduler_config(ReduceLROnPlateau(sgd(), monitor="train/loss"), interval="step")
+
+
 def rates(scheduler, steps: int) -> list[float]:
     """The learning rates that the steps are taken with."""
     found = []

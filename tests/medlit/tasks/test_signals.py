@@ -7,76 +7,15 @@ from functools import partial
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import ReduceLROnPlateau
-from torch.utils.data import DataLoader
 
-from data_modules.dataset import collate
-from data_modules.loaders import ResumableLoader
-from data_modules.sampling import TrainingSampler
 from medlit import preemption
 from medlit.callbacks import BestCheckpoint
-from medlit.checkpoint_io import SealedCheckpointIO
 from medlit.preemption import EXIT_CODE, Preempted
-from tests.medlit.tasks.tiny import TinyDataModule, _Requested, early_intervention, trainer
+from tests.medlit.tasks.stopped import Data, assert_same_end, fit, last_of, own_handlers
+from tests.medlit.tasks.tiny import early_intervention, trainer
 
 pytestmark = pytest.mark.slow
-
-
-class Data(TinyDataModule):
-    """Whose training can go on within an epoch, as that of every set."""
-
-    def _loader(self, sampler):
-        kind = ResumableLoader if isinstance(sampler, TrainingSampler) else DataLoader
-        return kind(_Requested(self.samples), batch_size=self.batch_size, sampler=sampler, collate_fn=collate)
-
-
-class Send(Callback):
-    """Sends a signal to this process after a step, in its training or in the validation behind it; notes losses."""
-
-    def __init__(self, where=None, step=None):
-        self.where, self.step = where, step
-        self.losses, self.validated = {}, []
-
-    def on_train_batch_end(self, runner, task, outputs, batch, batch_idx):
-        self.losses[batch_idx + 100 * runner.current_epoch] = float(outputs["loss"])
-        self._send(runner, "training")
-
-    def on_validation_batch_end(self, runner, *_):
-        if not runner.sanity_checking:
-            self._send(runner, "validation")
-
-    def on_validation_end(self, runner, task):
-        if not runner.sanity_checking:
-            self.validated.append((runner.global_step, float(runner.callback_metrics["val/loss"])))
-
-    def _send(self, runner, where):
-        if (self.where, self.step) == (where, runner.global_step):
-            os.kill(os.getpid(), signal.SIGUSR1)
-
-
-@pytest.fixture(autouse=True)
-def handlers():
-    """What these tests change for the whole process."""
-    kept = {number: signal.getsignal(number) for number in preemption.SIGNALS}
-    yield
-    preemption.note_only(False)
-    for number, handler in kept.items():
-        signal.signal(number, handler)
-
-
-def fit(folder, *, where=None, step=None, resume=None, **settings):
-    """A training of Early Intervention with a plateau and early stopping, stopped by a signal if asked."""
-    plateau = partial(ReduceLROnPlateau, monitor="val/loss", patience=0, factor=0.5, threshold=0.5)
-    send, task = Send(where, step), early_intervention(scheduler=plateau)
-    callbacks = [send, EarlyStopping("val/map", mode="max", patience=10), BestCheckpoint()]
-    runner = trainer(folder, callbacks=callbacks, plugins=[SealedCheckpointIO()], **settings)
-    stopped = None
-    try:
-        runner.fit(task, datamodule=Data(), ckpt_path=resume, weights_only=True if resume else None)
-    except Preempted as error:
-        stopped = error
-    return task, runner, send, stopped
 
 
 SETTINGS = {
@@ -90,27 +29,99 @@ SETTINGS = {
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize("where", ["training", "validation"])
 def test_a_run_stopped_by_a_signal_goes_on_as_the_unbroken_one(settings, where, tmp_path):
-    whole, unbroken, all_of, _ = fit(tmp_path / "whole", **settings)
-    validated = [step for step, _ in all_of.validated]
+    whole = fit(tmp_path / "whole", **settings)
+    validated = [step for step, _ in whole[2].validated]
     for step in {3, validated[0], validated[-1] - 1} if where == "training" else {validated[0], validated[-1]}:
         folder = tmp_path / f"{step}"
-        _, _, first, stopped = fit(folder, where=where, step=step, **settings)
-        assert (stopped.code, stopped.signal_name) == (EXIT_CODE, "SIGUSR1")
-        last = folder / "checkpoints" / "last.ckpt"
-        assert torch.load(last, weights_only=True)["global_step"] == step
-        task, resumed, second, _ = fit(folder, resume=str(last), **settings)
-        assert {**first.losses, **second.losses} == all_of.losses
-        assert sorted({*first.validated, *second.validated}) == all_of.validated
-        for name, parameter in whole.model.named_parameters():
-            assert torch.equal(parameter, task.model.get_parameter(name)), (step, name)
-        scores = [runner.checkpoint_callback.best_model_score for runner in (unbroken, resumed)]
-        assert scores[0] == scores[1]
+        first = fit(folder, where=where, step=step, **settings)
+        assert (first[3].code, first[3].signal_name) == (EXIT_CODE, "SIGUSR1")
+        assert torch.load(last_of(folder), weights_only=True)["global_step"] == step
+        assert_same_end(whole, first, fit(folder, resume=True, **settings))
+
+
+def test_a_validation_stopped_twice_is_done_anew(tmp_path):
+    whole = fit(tmp_path / "whole", max_epochs=2)
+    stop = {"where": "validation", "step": 4, "max_epochs": 2}
+    parts = [fit(tmp_path / "parts", resume=resume, **stop) for resume in (False, True)]
+    assert [stopped.code for *_, stopped in parts] == [EXIT_CODE] * 2
+    assert_same_end(whole, *parts, fit(tmp_path / "parts", resume=True, max_epochs=2))
+
+
+def test_a_stop_in_a_validation_does_not_change_a_later_one_of_its_epoch(tmp_path):
+    def settings():
+        return {"max_epochs": 1, "val_check_interval": 1, "keeper": BestCheckpoint(every_n_steps=1)}
+
+    whole, folder = fit(tmp_path / "whole", **settings()), tmp_path / "parts"
+    first = fit(folder, where="validation", step=1, **settings())
+    second = fit(folder, resume=True, where="training", step=3, kill=True, **settings())
+    assert torch.load(last_of(folder), weights_only=True)["global_step"] == 2
+    assert_same_end(whole, first, second, fit(folder, resume=True, **settings()))
+
+
+def test_a_signal_in_a_validation_amid_accumulation_waits_for_the_step(tmp_path):
+    settings = {"max_epochs": 1, "accumulate_grad_batches": 2, "val_check_interval": 3}
+    whole = fit(tmp_path / "whole", **settings)
+    assert [step for step, _ in whole[2].validated] == [1]  # the third batch adds to the second step
+    first = fit(tmp_path / "parts", where="validation", step=1, **settings)
+    assert first[3].code == EXIT_CODE
+    assert torch.load(last_of(tmp_path / "parts"), weights_only=True)["global_step"] == 2
+    assert_same_end(whole, first, fit(tmp_path / "parts", resume=True, **settings))
+
+
+@pytest.mark.parametrize("step", [6, 7])
+def test_validations_are_counted_across_epochs_where_they_are_asked_for_so(step, tmp_path):
+    settings = {"max_epochs": 3, "check_val_every_n_epoch": None, "val_check_interval": 3}
+    whole = fit(tmp_path / "whole", **settings)
+    assert [validated for validated, _ in whole[2].validated] == [3, 6, 9, 12]
+    first = fit(tmp_path / "parts", where="training", step=step, **settings)
+    assert torch.load(last_of(tmp_path / "parts"), weights_only=True)["global_step"] == step
+    assert_same_end(whole, first, fit(tmp_path / "parts", resume=True, **settings))
+
+
+def test_an_epoch_without_a_validation_waits_for_none(tmp_path):
+    settings = {"max_epochs": 2, "check_val_every_n_epoch": 2, "val_check_interval": 1, "make": early_intervention}
+    whole = fit(tmp_path / "whole", **settings)
+    first = fit(tmp_path / "parts", where="training", step=2, **settings)
+    assert torch.load(last_of(tmp_path / "parts"), weights_only=True)["global_step"] == 2
+    assert_same_end(whole, first, fit(tmp_path / "parts", resume=True, **settings))
+
+
+def test_a_validation_before_the_first_step_leaves_nothing_to_keep_where_it_is_stopped(tmp_path):
+    settings = {"max_epochs": 1, "make": partial(early_intervention, fidelity="code")}
+    whole, folder = fit(tmp_path / "whole", **settings), tmp_path / "parts"
+    assert [step for step, _ in whole[2].validated] == [0, 4]
+    first = fit(folder, where="validation", step=0, **settings)
+    assert str(first[3]) == "stopped by SIGUSR1 where there was nothing to keep"
+    assert not last_of(folder).exists()
+    assert_same_end(whole, first, fit(folder, **settings))
+
+
+@pytest.mark.parametrize("settings", [{"max_epochs": 2}, {"max_epochs": -1, "max_steps": 6}], ids=["epochs", "steps"])
+def test_a_training_goes_on_behind_the_validation_before_its_first_step(settings, tmp_path):
+    plateau = partial(ReduceLROnPlateau, monitor="val/loss", patience=0, factor=0.5, threshold=0.5)
+    settings |= {"make": partial(early_intervention, fidelity="code", scheduler=plateau)}
+    whole, folder = fit(tmp_path / "whole", **settings), tmp_path / "parts"
+    first = fit(folder, where="training", step=2, kill=True, **settings)
+    assert torch.load(last_of(folder), weights_only=True)["global_step"] == 0
+    assert_same_end(whole, first, fit(folder, resume=True, **settings))
+
+
+def test_a_signal_at_the_very_end_is_heard(tmp_path):
+    class Late(Callback):
+        def on_train_end(self, *_):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    *_, stopped = fit(tmp_path, callbacks=[Late()], max_epochs=1)
+    assert str(stopped) == f"stopped by SIGTERM, {last_of(tmp_path)} of step 4 is whole"
+    *_, second, stopped = fit(tmp_path, resume=True, max_epochs=1)
+    assert (second.losses, stopped) == ({}, None)
 
 
 def test_before_there_is_anything_to_keep_a_signal_ends_the_process():
-    preemption.arm()
-    with pytest.raises(Preempted, match="stopped by SIGTERM where there was nothing to keep") as stopped:
-        os.kill(os.getpid(), signal.SIGTERM)
+    with own_handlers():
+        preemption.arm()
+        with pytest.raises(Preempted, match="stopped by SIGTERM where there was nothing to keep") as stopped:
+            os.kill(os.getpid(), signal.SIGTERM)
     assert stopped.value.code == EXIT_CODE
 
 
