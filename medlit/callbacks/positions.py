@@ -71,9 +71,8 @@ def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
         counts["processed"] -= 1
         counts["completed"] = min(counts["completed"], counts["processed"])
     if fetcher is not None and not trainer.should_stop and loop._should_check_val_fx(fetcher):
-        state["epoch_loop.state_dict"]["_batches_that_stepped"] -= (
-            1  # counted again where the validation is passed over
-        )
+        # Lightning counts the batch again where it passes over the validation.
+        state["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
 
 
 def forget_stopped_validation(trainer: Trainer) -> None:

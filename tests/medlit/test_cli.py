@@ -1,5 +1,6 @@
 """The front of the command line: quick answers, exit codes, one line of error."""
 
+import gc
 import os
 import statistics
 import subprocess
@@ -9,7 +10,7 @@ import time
 import pytest
 
 from data_modules.errors import TableError, UnreadableImageError
-from medlit import __version__
+from medlit import __version__, cli
 from medlit.cli import LIGHTNING_VERBS, main, one_line
 from medlit.commands import VERBS
 from tests.medlit.command_line import SCRIPT, medlit
@@ -113,3 +114,12 @@ def test_standard_output_may_be_closed(tmp_path):
     done = subprocess.run(list(map(str, command)), stderr=subprocess.PIPE, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "set/meta/meta.csv").is_file()
+
+
+def test_garbage_is_collected_again_also_where_an_import_fails(monkeypatch):
+    monkeypatch.delitem(sys.modules, "medlit.lightning_cli", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [])  # nothing is found
+    monkeypatch.setattr(sys, "path_hooks", [])
+    with pytest.raises(ImportError):
+        cli.import_all_that_trains()
+    assert gc.isenabled()

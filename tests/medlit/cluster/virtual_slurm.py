@@ -150,7 +150,7 @@ def wait_until(true, what: str, *, seconds: float = 300) -> None:
     give_up = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < give_up, what
-        time.sleep(0.2)
+        time.sleep(0.5)  # who asks takes time from those who work
 
 
 def free_ports(number: int) -> list[int]:
