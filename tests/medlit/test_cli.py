@@ -117,9 +117,11 @@ def test_standard_output_may_be_closed(tmp_path):
 
 
 def test_garbage_is_collected_again_also_where_an_import_fails(monkeypatch):
+    def refuse(name):
+        raise ImportError(name)
+
     monkeypatch.delitem(sys.modules, "medlit.lightning_cli", raising=False)
-    monkeypatch.setattr(sys, "meta_path", [])  # nothing is found
-    monkeypatch.setattr(sys, "path_hooks", [])
-    with pytest.raises(ImportError):
+    monkeypatch.setattr(cli.importlib, "import_module", refuse)
+    with pytest.raises(ImportError, match="medlit.lightning_cli"):
         cli.import_all_that_trains()
     assert gc.isenabled()
