@@ -4,9 +4,11 @@ import atexit
 import functools
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 SCRIPT = Path(sys.executable).with_name("medlit")
@@ -28,15 +30,44 @@ def warm(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess
 
 def warm_module(module: str, *words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Call a module's ``main`` there; the words are its ``sys.argv``, the script's name first."""
+    [done] = _carry_out(module, words, cwd, [{}])
+    return done
+
+
+def warm_ranks(
+    number: int, module: str, *words: object, cwd: Path | None = None
+) -> list[subprocess.CompletedProcess[str]]:
+    """The same in several processes that find each other by what ``torchrun`` gives them; not ended if one fails."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "warm", "GROUP_RANK": "0"}
+    shared |= {"WORLD_SIZE": str(number), "LOCAL_WORLD_SIZE": str(number)}
+    ranks = [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(number)]
+    return _carry_out(module, words, cwd, ranks)
+
+
+def _carry_out(
+    module: str, words: Sequence[object], cwd: Path | None, environments: list[dict[str, str]]
+) -> list[subprocess.CompletedProcess[str]]:
+    """A process for each environment, which is added to that of this process."""
     server = _warm_server()
+    given = {"module": module, "words": [*map(str, words)], "cwd": str(cwd or Path.cwd())}
     with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder, "out"), Path(folder, "err")
-        asked = {"module": module, "words": [*map(str, words)], "cwd": str(cwd or Path.cwd())}
-        asked |= {"environment": {**os.environ}, "out": str(out), "err": str(err)}
+        files = [
+            {name: str(Path(folder, f"{name}{rank}")) for name in ("out", "err")} for rank in range(len(environments))
+        ]
+        asked = [
+            {**given, "environment": {**os.environ, **own}, **file}
+            for own, file in zip(environments, files, strict=True)
+        ]
         server.stdin.write(json.dumps(asked) + "\n")
         server.stdin.flush()
-        code = int(server.stdout.readline())
-        return subprocess.CompletedProcess(asked["words"], code, out.read_text(), err.read_text())
+        codes = json.loads(server.stdout.readline())
+        return [
+            subprocess.CompletedProcess(given["words"], code, *(Path(path).read_text() for path in file.values()))
+            for code, file in zip(codes, files, strict=True)
+        ]
 
 
 def warm_run(words: list[str]) -> int:

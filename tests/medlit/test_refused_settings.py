@@ -73,7 +73,8 @@ def test_the_best_checkpoint_is_not_tested_at_an_address(capsys):
     ended = object.__new__(lightning_cli.MedlitCLI)
     ended.verb = "fit"
     ended.config = {"fit": SimpleNamespace(test_after_fit=True, trainer=SimpleNamespace(fast_dev_run=False))}
-    ended.trainer = SimpleNamespace(checkpoint_callback=SimpleNamespace(best_model_path=ADDRESS))
+    another = SimpleNamespace(best_model_path=ADDRESS)
+    ended.trainer = SimpleNamespace(checkpoint_callbacks=[another], checkpoint_callback=another)
     ended.after_fit()
     expected = f"test after fit: {ADDRESS} is no local file; copy it to one, and test it with --ckpt_path\n"
     assert capsys.readouterr().out == expected

@@ -1,4 +1,7 @@
-"""Commands under torchrun: every task trains and tests, says things once, and ends with its exit code."""
+"""Commands in two processes, under torchrun: every task trains, says things once, and ends with its exit code.
+
+Those that go wrong get what torchrun gives, without its own seconds and those of the imports.
+"""
 
 import json
 import subprocess
@@ -9,7 +12,7 @@ import polars as pl
 import pytest
 
 from tests.data_modules.trees import make_derm7pt
-from tests.medlit.command_line import tiny
+from tests.medlit.command_line import SCRIPT, tiny, warm_ranks
 from tests.medlit.run_commands import NAMES
 
 pytestmark = pytest.mark.slow
@@ -20,9 +23,15 @@ STOPPING = '[{"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_a
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
 
 
-def torchrun(module, *words):
-    script = [*TORCHRUN, module, *map(str, words)]
-    return subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+def fit(*options):
+    """``medlit fit`` in two processes: exit codes, and what both have said, on standard output and error."""
+    ddp = ["--trainer.devices", 2, "--trainer.strategy", "ddp", "--data.batch_size", 4, "--trainer.max_epochs", 1]
+    done = warm_ranks(2, "medlit.cli", SCRIPT, "fit", *options, *ddp, cwd=ROOT)
+    return (
+        [each.returncode for each in done],
+        "".join(each.stdout for each in done),
+        "".join(each.stderr for each in done),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +44,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def told(folder):
     """What all tasks but EI's have printed."""
-    done = torchrun("tests.medlit.run_commands", folder)
+    script = [*TORCHRUN, "tests.medlit.run_commands", str(folder)]
+    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -60,16 +70,15 @@ def test_messages_come_once(told):
 
 
 def test_a_run_is_claimed_once_and_its_refusal_told_once(folder):
-    options = [*tiny(folder / "data", folder / "ei"), "--data.batch_size", 4, "--trainer.max_epochs", 1]
-    ddp = ["--trainer.devices", 2, "--trainer.strategy", "ddp"]
-    first = torchrun("medlit.cli", "fit", *options, *ddp)
-    assert first.returncode == 0, first.stdout + first.stderr
-    assert first.stdout.count("Global batch: 8 = 2 devices x 4 per device x 1 accumulated") == 1
-    assert first.stdout.count("11 predictions: ") == 1
+    options = tiny(folder / "data", folder / "ei")
+    codes, said, errors = fit(*options)
+    assert codes == [0, 0], errors
+    assert said.count("Global batch: 8 = 2 devices x 4 per device x 1 accumulated") == 1
+    assert said.count("11 predictions: ") == 1
     before = (folder / "ei/manifest.json").read_bytes()
-    second = torchrun("medlit.cli", "fit", *options, *ddp)
-    assert second.returncode != 0
-    assert second.stderr.count("medlit: error: ") == 1
+    codes, _, errors = fit(*options)
+    assert codes == [2, 2]
+    assert errors.count("medlit: error: ") == 1
     assert (folder / "ei/manifest.json").read_bytes() == before
 
 
@@ -82,9 +91,7 @@ def test_a_run_is_claimed_once_and_its_refusal_told_once(folder):
     ],
 )
 def test_an_error_that_all_processes_meet_is_told_once(folder, tmp_path, wrong, message):
-    options = [*tiny(folder / "data", tmp_path / "run"), "--data.batch_size", 4, "--trainer.max_epochs", 1]
-    done = torchrun("medlit.cli", "fit", *options, "--trainer.devices", 2, "--trainer.strategy", "ddp", *wrong)
-    assert done.returncode != 0
-    assert "exitcode  : 2" in done.stderr  # as torchrun reports it
-    [line] = [line for line in done.stderr.splitlines() if "medlit: error: " in line]
+    codes, _, errors = fit(*tiny(folder / "data", tmp_path / "run"), *wrong)
+    assert codes == [2, 2]
+    [line] = [line for line in errors.splitlines() if "medlit: error: " in line]
     assert message in line

@@ -1,7 +1,8 @@
 """Carries out command lines, each in a fork of a process that has imported what training needs: seven seconds saved.
 
-A line of JSON on standard input asks (module with a ``main``, words, working folder, environment, files for standard
-output and error); a line with the exit code answers. See `tests.medlit.command_line.warm`.
+A line of JSON on standard input asks for one or several at the same time (of each: module with a ``main``, words,
+working folder, environment, files for standard output and error); a line with their exit codes answers. See
+`tests.medlit.command_line.warm`.
 """
 
 import atexit
@@ -17,11 +18,11 @@ cli._send_chatter_to_stdout()  # as the command does before it imports Lightning
 cli.import_all_that_trains()
 
 
-def carry_out(module, words, cwd, environment, out, err):
-    """The exit code of a program, in a process of its own."""
+def start(module, words, cwd, environment, out, err):
+    """Begin a program in a process of its own; its number."""
     child = os.fork()
     if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        return child
     for path, number in ((os.devnull, 0), (out, 1), (err, 2)):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), number)
     os.chdir(cwd)
@@ -44,7 +45,9 @@ def carry_out(module, words, cwd, environment, out, err):
 def main():
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
-        answers.write(f"{carry_out(**json.loads(line))}\n")
+        children = [start(**asked) for asked in json.loads(line)]
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        answers.write(f"{json.dumps(codes)}\n")
         answers.flush()
 
 

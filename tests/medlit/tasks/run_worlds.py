@@ -1,7 +1,8 @@
 """Every task in as many processes as it was started in, under ddp: ``python -m ... FOLDER TREE CHECKPOINT``.
 
-``torchrun --nproc-per-node N -m ...`` starts N. The global batch is always the same. Of each task FOLDER gets the
-loss of every step, the predictions and figures of its test, and the cases that each process has tested.
+``torchrun --nproc-per-node N -m ...`` starts N, as `tests.medlit.command_line.warm_ranks` does. The global batch is always
+the same. Of each task FOLDER gets the loss of every step, the predictions and figures of its test, and the cases that
+each process has tested.
 """
 
 import json
@@ -84,7 +85,9 @@ def train_and_test(folder: Path, task: Any, data: Any, tested: Any) -> None:
     runner.test(task, datamodule=tested, verbose=False)
 
 
-def main(folder: Path, tree: Path, checkpoint: Path) -> None:
+def main() -> None:
+    torch.set_num_threads(1)
+    folder, tree, checkpoint = map(Path, sys.argv[1:4])
     share = GLOBAL_BATCH // WORLD
     slow = {"optimizer": partial(SGD, lr=1e-4)}  # the largest of many products may be another one's after rounding
     tasks: dict[str, Callable[[], Any]] = {
@@ -117,5 +120,4 @@ def main(folder: Path, tree: Path, checkpoint: Path) -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    main(*map(Path, sys.argv[1:4]))
+    main()

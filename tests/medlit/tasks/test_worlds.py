@@ -1,14 +1,13 @@
-"""One, two and three processes under torchrun, every task: the same losses, cases, probabilities and figures."""
+"""One, two and three processes, every task: the same losses, cases, probabilities and figures."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from tests.data_modules.trees import make_derm7pt
+from tests.medlit.command_line import warm_ranks
 from tests.medlit.tasks.run_worlds import FEW, JUDGED, STEPS, TRAINED
 from tests.medlit.tasks.zero_shot_runs import embed, save_mama
 
@@ -16,7 +15,6 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
 WORLDS = (1, 2, 3)
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 CASES = {"early_intervention": 13, "unimodal": 13, "fusion": 13, "mama": 13, "few_cases": 2, "few_pairs": 2}
 LOSSES = ("loss", "image_text", "second_image_text", "view", "local")
 CASES |= {"zero_shot": 29, "probe": 13}
@@ -29,10 +27,9 @@ def worlds(tmp_path_factory):
     make_derm7pt(root / "tree", cases=50)
     save_mama(root / "mama.ckpt", num_tokens=embed().num_tokens)
     for world in WORLDS:
-        launch = [sys.executable] if world == 1 else [*TORCHRUN, f"--nproc-per-node={world}"]
-        script = [*launch, "-m", "tests.medlit.tasks.run_worlds", root / str(world), root / "tree", root / "mama.ckpt"]
-        done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+        words = ["run_worlds", root / str(world), root / "tree", root / "mama.ckpt"]
+        for done in warm_ranks(world, "tests.medlit.tasks.run_worlds", *words, cwd=ROOT):
+            assert done.returncode == 0, done.stdout + done.stderr
     return {world: root / str(world) for world in WORLDS}
 
 
