@@ -33,10 +33,10 @@ def start(module, words, cwd, environment, out, err):
     code = 1
     try:
         code = importlib.import_module(module).main()
-        atexit._run_exitfuncs()
     except BaseException:
         traceback.print_exc()
     finally:
+        atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code or 0)  # an interpreter that ends in order takes two seconds to clear a million objects away

@@ -20,7 +20,15 @@ def train_poisoned(folder: Path, devices: int, batch_size: int) -> None:
     trainer(folder, **settings, enable_checkpointing=False).fit(early_intervention(), datamodule=data)
 
 
-def main(folder: Path, devices: int, batch_size: int, precision: str) -> None:
+def main() -> None:
+    folder, devices, batch_size, precision, *poisoned = sys.argv[1:]
+    if poisoned:
+        train_poisoned(Path(folder), int(devices), int(batch_size))
+    else:
+        train(Path(folder), int(devices), int(batch_size), precision)
+
+
+def train(folder: Path, devices: int, batch_size: int, precision: str) -> None:
     settings = {
         "devices": devices,
         "strategy": "auto" if devices == 1 else "ddp_fork",
@@ -42,6 +50,4 @@ def main(folder: Path, devices: int, batch_size: int, precision: str) -> None:
 
 
 if __name__ == "__main__":
-    if "poisoned" in sys.argv:
-        train_poisoned(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    main()

@@ -93,8 +93,9 @@ def pretrain(folder: Path, scenario: str, *, devices: int, epochs: int = EPOCHS,
         (folder / "figures.json").write_text(json.dumps(tested))
 
 
-def main(folder: Path, checkpoint: str) -> None:
+def main() -> None:
     torch.set_num_threads(1)
+    folder, checkpoint = Path(sys.argv[1]), sys.argv[2]
     for scenario in SCENARIOS:
         pretrain(folder / scenario, scenario, devices=2)
     own = str(folder / "frozen/checkpoints/last.ckpt")
@@ -103,4 +104,4 @@ def main(folder: Path, checkpoint: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main()

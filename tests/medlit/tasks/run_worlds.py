@@ -1,8 +1,8 @@
 """Every task in as many processes as it was started in, under ddp: ``python -m ... FOLDER TREE CHECKPOINT``.
 
-``torchrun --nproc-per-node N -m ...`` starts N, as `tests.medlit.command_line.warm_ranks` does. The global batch is always
-the same. Of each task FOLDER gets the loss of every step, the predictions and figures of its test, and the cases that
-each process has tested.
+``torchrun --nproc-per-node N -m ...`` starts N, as `tests.medlit.command_line.warm_ranks` does. The global batch is
+always the same. Of each task FOLDER gets the loss of every step, the predictions and figures of its test, and the cases
+that each process has tested.
 """
 
 import json

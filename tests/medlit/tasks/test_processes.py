@@ -9,15 +9,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tests.medlit.command_line import warm_module
+
 ROOT = Path(__file__).parents[3]
 
 
 def run(folder: Path, *, devices: int, batch_size: int, precision: str = "32-true") -> None:
     """In a process of its own: a fork after a backward pass hangs."""
     folder.mkdir()
-    script = [sys.executable, "-m", "tests.medlit.tasks.run_processes"]
-    options = [str(folder), str(devices), str(batch_size), precision]
-    done = subprocess.run([*script, *options], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    words = ["run_processes", folder, devices, batch_size, precision]
+    done = warm_module("tests.medlit.tasks.run_processes", *words, cwd=ROOT)
     assert done.returncode == 0, done.stderr
 
 
@@ -55,8 +56,8 @@ def test_low_precision_trains_tests_and_predicts(tmp_path):
 
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_on_one_process_stops_both(tmp_path):
-    script = [sys.executable, "-m", "tests.medlit.tasks.run_processes", str(tmp_path), "2", "2", "32-true", "poisoned"]
-    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    words = ["run_processes", tmp_path, 2, 2, "32-true", "poisoned"]
+    done = warm_module("tests.medlit.tasks.run_processes", *words, cwd=ROOT)
     assert done.returncode == 1
     assert "NonFiniteLossError: training loss is not finite at epoch 0" in done.stderr
     assert re.search(r"cases .*\bc3\b", done.stderr)

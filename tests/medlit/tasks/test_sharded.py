@@ -1,8 +1,6 @@
 """FSDP2 on two processes: the losses of one, checkpoints that go to and fro, and refusals where it cannot work."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +11,7 @@ from torch import distributed
 
 from medlit.errors import CheckpointMismatchError, ConfigurationError
 from medlit.tasks.sharding import deal_out
+from tests.medlit.command_line import warm_ranks
 from tests.medlit.tasks.run_sharded import EPOCHS, SCENARIOS, pretrain
 from tests.medlit.tasks.tiny import TinyDataModule, early_intervention, trainer, unimodal
 from tests.medlit.tasks.tiny_pairs import TinyPairs, mama
@@ -30,10 +29,9 @@ def folders(tmp_path_factory):
     for scenario in SCENARIOS:
         pretrain(root / "one" / scenario, scenario, devices=1)
     last = root / "one/frozen/checkpoints/last.ckpt"
-    script = [sys.executable, "-m", "tests.medlit.tasks.run_sharded", str(root / "two"), str(last)]
-    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "FSDP2-wrapped" not in done.stdout + done.stderr  # its warnings
+    for done in warm_ranks(2, "tests.medlit.tasks.run_sharded", "run_sharded", root / "two", last, cwd=ROOT):
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "FSDP2-wrapped" not in done.stdout + done.stderr  # its warnings
     for name, start in (("from_one", last), ("from_two", root / "two/frozen/checkpoints/last.ckpt")):
         pretrain(root / "one" / name, "frozen", devices=1, epochs=EPOCHS + 1, checkpoint=str(start))
     return root
