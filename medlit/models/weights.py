@@ -154,7 +154,7 @@ def load_tensors(
         state = {name: tensor for name, tensor in state.items() if not name.startswith(("head.", "head_dist."))}
         state = _with_norm_after_pooling(state, model)
         missing, unexpected = model.load_state_dict(state, strict=False)
-    except (RuntimeError, KeyError, AttributeError, TypeError, ValueError) as error:
+    except (RuntimeError, LookupError, AttributeError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()
         detail = reason[-1].strip() if reason else type(error).__name__
         raise CheckpointMismatchError(f"{source}: does not fit {type(model).__name__}: {detail}") from error

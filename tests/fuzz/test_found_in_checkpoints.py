@@ -1,14 +1,17 @@
 """What fuzzing has found in checkpoints: refused in one line now."""
 
+from functools import partial
+
 import pytest
 import torch
+from timm import create_model
 
 from medlit.checkpoint import read_checkpoint, restore
 from medlit.checkpoint_io import SealedCheckpointIO
 from medlit.errors import CheckpointMismatchError
 from medlit.interop import describe
 from medlit.mama_checkpoint import mama_info, restore_mama
-from medlit.models.weights import read_file
+from medlit.models.weights import load_tensors, read_file
 from medlit.resume import is_trained
 from medlit.run_folder import CONFIG, MANIFEST
 from tests.fuzz.found import refusal
@@ -65,6 +68,14 @@ def test_weights_that_are_no_floats_are_refused(tmp_path, change, said):
     state, info = kept(model)
     path = saved(tmp_path, change(state, sorted(state)[0]), info)
     assert said in refusal(CheckpointMismatchError, restored, path, model)
+
+
+@pytest.mark.parametrize("shape", [(), (5,)])
+def test_a_position_embedding_without_its_dimensions_is_refused(shape):
+    model = create_model("vit_tiny_patch16_224", num_classes=0, img_size=32, depth=1, embed_dim=24, num_heads=2)
+    state = {**model.state_dict(), "pos_embed": torch.zeros(shape)}
+    said = refusal(CheckpointMismatchError, partial(load_tensors, source="vit.pth"), model, state)
+    assert "vit.pth: does not fit VisionTransformer" in said
 
 
 def test_a_number_for_a_name_of_a_tensor_is_refused(tmp_path):
