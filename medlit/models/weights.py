@@ -130,6 +130,10 @@ def load_foundation_weights(model: nn.Module, path: Path, foundation: Foundation
     load_tensors(model, read_tensors(path), source=str(path), foundation=foundation)
 
 
+UNFIT = (RuntimeError, LookupError, ArithmeticError, AssertionError, AttributeError, TypeError, ValueError)
+"""What timm's filters raise of tensors whose shapes they did not expect."""
+
+
 def load_tensors(
     model: nn.Module, state: dict[str, Tensor], *, source: str, foundation: Foundation | None = None
 ) -> None:
@@ -154,7 +158,7 @@ def load_tensors(
         state = {name: tensor for name, tensor in state.items() if not name.startswith(("head.", "head_dist."))}
         state = _with_norm_after_pooling(state, model)
         missing, unexpected = model.load_state_dict(state, strict=False)
-    except (RuntimeError, LookupError, AttributeError, TypeError, ValueError) as error:
+    except UNFIT as error:
         reason = str(error).strip().splitlines()
         detail = reason[-1].strip() if reason else type(error).__name__
         raise CheckpointMismatchError(f"{source}: does not fit {type(model).__name__}: {detail}") from error

@@ -70,12 +70,21 @@ def test_weights_that_are_no_floats_are_refused(tmp_path, change, said):
     assert said in refusal(CheckpointMismatchError, restored, path, model)
 
 
-@pytest.mark.parametrize("shape", [(), (5,)])
-def test_a_position_embedding_without_its_dimensions_is_refused(shape):
-    model = create_model("vit_tiny_patch16_224", num_classes=0, img_size=32, depth=1, embed_dim=24, num_heads=2)
-    state = {**model.state_dict(), "pos_embed": torch.zeros(shape)}
-    said = refusal(CheckpointMismatchError, partial(load_tensors, source="vit.pth"), model, state)
-    assert "vit.pth: does not fit VisionTransformer" in said
+@pytest.mark.parametrize(
+    ("name", "tensor", "shape"),
+    [
+        ("vit_tiny_patch16_224", "pos_embed", ()),
+        ("vit_tiny_patch16_224", "pos_embed", (5,)),
+        ("vit_tiny_patch16_224", "patch_embed.proj.weight", (24, 0, 3, 3)),
+        ("beit_base_patch16_224", "patch_embed.proj.weight", (24,)),
+        ("beit_base_patch16_224", "blocks.0.attn.relative_position_bias_table", (5, 2)),
+    ],
+)
+def test_tensors_that_timm_does_not_expect_are_refused(name, tensor, shape):
+    model = create_model(name, num_classes=0, img_size=32, depth=1, embed_dim=24, num_heads=2)
+    state = {**model.state_dict(), tensor: torch.zeros(shape)}
+    said = refusal(CheckpointMismatchError, partial(load_tensors, source="x.pth"), model, state)
+    assert said.startswith("x.pth: does not fit ")
 
 
 def test_a_number_for_a_name_of_a_tensor_is_refused(tmp_path):
