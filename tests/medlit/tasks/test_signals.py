@@ -1,8 +1,10 @@
 """A signal at any place of a training: what was trained is kept, and going on equals the unbroken run."""
 
+import json
 import os
 import signal
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,11 +14,14 @@ from lightning.pytorch.cli import ReduceLROnPlateau
 from medlit import preemption
 from medlit.callbacks import BestCheckpoint
 from medlit.preemption import EXIT_CODE, Preempted
+from tests.medlit.command_line import warm_ranks
+from tests.medlit.tasks.run_stopped import STOPS
 from tests.medlit.tasks.stopped import Data, assert_same_end, fit, last_of, own_handlers
 from tests.medlit.tasks.tiny import early_intervention, trainer
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[3]
 
 SETTINGS = {
     "epochs": {"max_epochs": 3},
@@ -37,6 +42,14 @@ def test_a_run_stopped_by_a_signal_goes_on_as_the_unbroken_one(settings, where, 
         assert (first[3].code, first[3].signal_name) == (EXIT_CODE, "SIGUSR1")
         assert torch.load(last_of(folder), weights_only=True)["global_step"] == step
         assert_same_end(whole, first, fit(folder, resume=True, **settings))
+
+
+def test_a_signal_to_one_of_two_processes_stops_both_and_they_go_on_as_unbroken(tmp_path):
+    for done in warm_ranks(2, "tests.medlit.tasks.run_stopped", "run_stopped", tmp_path, cwd=ROOT):
+        assert done.returncode == 0, done.stderr
+    for rank in (0, 1):
+        stopped = json.loads((tmp_path / f"stopped{rank}.json").read_text())
+        assert stopped == {where: [EXIT_CODE, step] for where, step in STOPS.items()}
 
 
 def test_a_validation_stopped_twice_is_done_anew(tmp_path):
