@@ -19,13 +19,9 @@ def with_defaults(callbacks: Callback | Sequence[Callback] | None, *, checkpoint
         checkpoints: Whether the run keeps checkpoints.
     """
     own = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
-    defaults: list[tuple[type[Callback], type[Callback]]] = [
-        (RunManifest, RunManifest),
-        (PredictionWriter, PredictionWriter),
-        (FiguresWriter, FiguresWriter),
-    ]
+    defaults: list[type[Callback]] = [RunManifest, PredictionWriter, FiguresWriter]
     if checkpoints:
-        defaults.append((BestCheckpoint, BestCheckpoint))
-    added = [make() for kind, make in defaults if not any(isinstance(callback, kind) for callback in own)]
+        defaults.append(BestCheckpoint)
+    added = [kind() for kind in defaults if not any(isinstance(callback, kind) for callback in own)]
     # Last, so that it keeps what other checkpoints have noted of the same step.
     return sorted([*own, *added], key=lambda callback: isinstance(callback, BestCheckpoint))
